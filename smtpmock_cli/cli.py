@@ -1,0 +1,54 @@
+"""The command: flags → Configuration → Server → exit code."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from . import version
+from .configuration import Configuration
+from .errors import ServerStartError
+from .flags import GoCommand
+from .log import stamp
+from .server import Server
+
+USAGE_ERROR = 2
+START_ERROR = 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the daemon until a signal; gives the exit code.
+
+    :param arguments: the command line without the program's name; None for the process's own.
+    """
+    command = GoCommand("smtpmock", _run)
+    try:
+        code = command.main(
+            sys.argv[1:] if arguments is None else arguments, prog_name="smtpmock", standalone_mode=False
+        )
+    except click.UsageError as error:
+        click.echo(error.message, err=True)
+        click.echo(command.get_help(click.Context(command)), err=True)
+        return USAGE_ERROR
+    return int(code)
+
+
+def _run(*, words: list[str], version: bool, **values: Any) -> int:
+    if version:
+        return _print_version()
+    if words:
+        raise click.UsageError(f"unexpected argument: {words[0]}")
+    try:
+        Server(Configuration(**values), keep_messages=False).serve()
+    except ServerStartError as error:
+        click.echo(f"{stamp(time.time())} {error}", err=True)
+        return START_ERROR
+    return 0
+
+
+def _print_version() -> int:
+    click.echo(f"smtpmock: {version.VERSION}\ncommit: {version.COMMIT}\nbuilt at: {version.BUILT_AT}")
+    return 0

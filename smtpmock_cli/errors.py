@@ -1,0 +1,43 @@
+"""The errors that this package raises. A peer's mistake is none of them: it becomes an SMTP reply.
+
+SmtpMockError
+├── ConfigurationError   a setting has a wrong type or value (also a ValueError)
+├── ServerStartError     the address cannot be listened on (also an OSError)
+├── ServerStateError     started twice, or stopped while not running
+└── WaitTimeoutError     fewer messages than asked for in time (also a TimeoutError)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .message import Message
+
+
+class SmtpMockError(Exception):
+    """The root: catches everything that this package raises on purpose."""
+
+
+class ConfigurationError(SmtpMockError, ValueError):
+    """A setting has a wrong type or value; the text names the setting and what it takes."""
+
+
+class ServerStartError(SmtpMockError, OSError):
+    """The server cannot listen; ``__cause__`` is the operating system's reason."""
+
+    def __init__(self, port_number: int) -> None:
+        super().__init__(f"Failed to start SMTP mock server on port: {port_number}")
+        self.port_number = port_number
+
+
+class ServerStateError(SmtpMockError):
+    """The call does not fit the server's state: it runs already, or it does not run."""
+
+
+class WaitTimeoutError(SmtpMockError, TimeoutError):
+    """A wait ran out; ``messages`` is what had arrived, in order."""
+
+    def __init__(self, count: int, timeout: float, messages: list[Message]) -> None:
+        super().__init__(f"{len(messages)} of {count} messages arrived within {timeout:g} s")
+        self.messages = messages

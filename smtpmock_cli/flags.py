@@ -1,0 +1,246 @@
+"""Go's flag syntax on Click: the options are made from Configuration's settings.
+
+Invariants: the first thing wrong on the line, from the left, is what is reported, in the words of
+Go's flag package; ``-h`` counts only if nothing before it is wrong; flags end at the first word that
+is none, and at ``--``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+from click.formatting import wrap_text
+
+from .configuration import SERVER, Configuration, Setting
+
+_WIDTH = 80
+_INTEGER = re.compile(
+    r"([+-]?)(0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO](?:_?[0-7])+|0(?:_?[0-7])*|[1-9](?:_?[0-9])*)"
+)
+_BASES = {"0x": 16, "0b": 2, "0o": 8}
+_BOOLEANS = {"1": True, "t": True, "T": True, "TRUE": True, "true": True, "True": True} | {
+    "0": False, "f": False, "F": False, "FALSE": False, "false": False, "False": False,
+}  # fmt: skip
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r"}
+_ESCAPES |= {"\t": "\\t", "\v": "\\v"}
+
+
+class GoType(click.ParamType[Any]):
+    """A type of Go's flag package. ``name`` is what the usage calls it."""
+
+    kind = ""
+
+    def fail_go(self, value: str, param: click.Parameter | None, reason: str) -> Any:
+        """Refuse a value as Go does."""
+        flag = param.opts[0] if param is not None else ""
+        raise click.UsageError(f"invalid {self.kind}value {quote(value)} for {self.label(flag)}: {reason}")
+
+    def label(self, flag: str) -> str:
+        return f"flag {flag}"
+
+
+class GoText(GoType):
+    name = "string"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value
+
+
+class GoList(GoType):
+    """Texts separated by commas; nothing is trimmed."""
+
+    name = "list"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(value.split(",")) if value else ()
+
+
+class GoBool(GoType):
+    name = ""
+    kind = "boolean "
+
+    def label(self, flag: str) -> str:
+        return flag
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, bool):
+            return value
+        return _BOOLEANS[value] if value in _BOOLEANS else self.fail_go(value, param, "parse error")
+
+
+class GoInt(GoType):
+    """A 64-bit integer, its base by its prefix; ``minimum`` as in :class:`Setting`."""
+
+    name = "int"
+
+    def __init__(self, minimum: int | None) -> None:
+        self._minimum = minimum
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, int):
+            return value
+        found = _INTEGER.fullmatch(value)
+        if found is None:
+            return self.fail_go(value, param, "parse error")
+        sign, digits = found[1], found[2].replace("_", "")
+        base = _BASES.get(digits[:2].lower(), 8 if digits[0] == "0" else 10)
+        number = int(sign + (digits[2:] if digits[:2].lower() in _BASES else digits), base)
+        if not -(2**63) <= number < 2**63:
+            return self.fail_go(value, param, "value out of range")
+        if self._minimum is not None and number < self._minimum:
+            return self.fail_go(value, param, f"must be {self._minimum} or more")
+        return number
+
+
+class GoOption(click.Option):
+    """One flag; it may set several fields of the configuration."""
+
+    def __init__(self, flag: str, name: str, settings: tuple[Setting, ...], **attributes: Any) -> None:
+        super().__init__([f"-{flag}", name], **attributes)
+        self.settings = settings
+        self.group = settings[0].group if settings else SERVER
+
+    @property
+    def is_boolean(self) -> bool:
+        """Whether it stands without a value."""
+        return isinstance(self.type, GoBool)
+
+    def usage(self) -> Iterator[str]:
+        """Its lines of the usage text."""
+        yield f"  {self.opts[0]} {self.type.name}".rstrip()
+        shown = self.default_text()
+        text = f"{self.help} (default {shown})" if shown else self.help or ""
+        yield wrap_text(text, _WIDTH, " " * 8, " " * 8)
+
+    def default_text(self) -> str:
+        """The default as a reader wants it; nothing where it goes without saying."""
+        if not self.settings:
+            return ""
+        setting = self.settings[0]
+        if setting.shown_default:
+            return setting.shown_default
+        if isinstance(setting.default, str):
+            return f'"{setting.default}"'
+        named = {False: "off", (): "empty"} if not isinstance(setting.default, int) or self.is_boolean else {}
+        return f"{named.get(setting.default, setting.default)} {setting.unit}".rstrip()
+
+
+def options() -> list[click.Parameter]:
+    """An option for every flag of the configuration, and ``-v``, in the usage's order."""
+    by_flag: dict[str, list[Setting]] = {}
+    for setting in Configuration.SETTINGS:
+        by_flag.setdefault(setting.flag, []).append(setting)
+    made: list[click.Parameter] = [
+        GoOption(
+            flag,
+            settings[0].field,
+            tuple(settings),
+            type=_go_type(settings[0]),
+            default=settings[0].default,
+            help=settings[0].help,
+        )
+        for flag, settings in by_flag.items()
+    ]
+    return [
+        *made,
+        GoOption("v", "version", (), type=GoBool(), default=False, help="print the version and exit"),
+    ]
+
+
+def _go_type(setting: Setting) -> GoType:
+    if isinstance(setting.default, bool):
+        return GoBool()
+    if isinstance(setting.default, int):
+        return GoInt(setting.minimum)
+    return GoList() if isinstance(setting.default, tuple) else GoText()
+
+
+class GoCommand(click.Command):
+    """A command whose line is read as Go's flag package reads it.
+
+    Its callback gets ``words``, what stands behind the flags; ``version``; and each field by its name.
+    """
+
+    def __init__(self, name: str, callback: Callable[..., Any]) -> None:
+        super().__init__(
+            name,
+            params=options(),
+            callback=callback,
+            add_help_option=False,
+            context_settings={"allow_extra_args": True},
+        )
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Bring the line into the one form that Go and Click share, ``-flag value``, and parse it."""
+        shared: list[str] = []
+        rest = list(args)
+        while rest and len(rest[0]) > 1 and rest[0].startswith("-"):
+            argument = rest.pop(0)
+            if argument == "--":
+                break
+            shared += self._in_shared_form(ctx, argument, rest)
+        words = super().parse_args(ctx, [*shared, "--", *rest])
+        ctx.params["words"] = words
+        for option in self.go_options():
+            for setting in option.settings:
+                ctx.params[setting.field] = ctx.params[option.settings[0].field]
+        return words
+
+    def _in_shared_form(self, ctx: click.Context, argument: str, rest: list[str]) -> tuple[str, str]:
+        flag, equals, value = argument.removeprefix("-").removeprefix("-").partition("=")
+        if not flag or flag.startswith("-"):
+            raise click.UsageError(f"bad flag syntax: {argument}")
+        option = next((known for known in self.go_options() if known.opts[0] == f"-{flag}"), None)
+        if option is None:
+            if flag in ("h", "help"):
+                click.echo(self.get_help(ctx), err=True)
+                ctx.exit(0)
+            raise click.UsageError(f"flag provided but not defined: -{flag}")
+        if not equals:
+            if option.is_boolean:
+                value = "true"
+            elif not rest:
+                raise click.UsageError(f"flag needs an argument: -{flag}")
+            else:
+                value = rest.pop(0)
+        # Click converts only once it has seen the whole line; the error to report is the leftmost.
+        option.type.convert(value, option, ctx)
+        return f"-{flag}", value
+
+    def go_options(self) -> list[GoOption]:
+        return [param for param in self.params if isinstance(param, GoOption)]
+
+    def get_help(self, ctx: click.Context) -> str:
+        """The usage text: every flag with its type, meaning and default."""
+        lines = [f"Usage: {self.name} [flags]"]
+        group = ""
+        for option in sorted(self.go_options(), key=lambda option: _GROUPS.index(option.group)):
+            if option.group != group:
+                group = option.group
+                lines += ["", f"{group}:"]
+            lines += option.usage()
+        return "\n".join(lines)
+
+
+_GROUPS = list(dict.fromkeys(setting.group for setting in Configuration.SETTINGS))
+
+
+def quote(text: str) -> str:
+    """The text as Go's ``%q`` writes it."""
+    return '"' + "".join(_ESCAPES.get(character) or _quoted(character) for character in text) + '"'
+
+
+def _quoted(character: str) -> str:
+    code = ord(character)
+    if character.isprintable():
+        return character
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -1,0 +1,167 @@
+"""Message: the record of one SMTP transaction, and the same as a mail.
+
+Invariant: the fields stand in the order of the dialogue; to forget one stage is to forget all that
+came after it.
+"""
+
+from __future__ import annotations
+
+
+class Message:
+    """What one transaction was asked and what it answered.
+
+    A ``*_request`` is the command's line without the white space around it, a ``*_response`` the
+    reply that it got, and the flag of the same name says whether it succeeded. Bytes of a line
+    that were not UTF-8 stand as lone surrogates (``surrogateescape``). ``msg_request`` is the
+    body's bytes, untouched but for the dots of RFC 5321 section 4.5.2.
+    """
+
+    __slots__ = (
+        "client_address",
+        "data",
+        "data_request",
+        "data_response",
+        "forward_paths",
+        "helo",
+        "helo_request",
+        "helo_response",
+        "id",
+        "mailfrom",
+        "mailfrom_request",
+        "mailfrom_response",
+        "msg",
+        "msg_request",
+        "msg_response",
+        "noop",
+        "quit_sent",
+        "rcptto",
+        "rcptto_request_response",
+        "received_at",
+        "reverse_path",
+        "rset",
+        "rset_request",
+        "rset_response",
+        "server_address",
+    )
+
+    RECORD_FIELDS = (
+        "helo_request",
+        "helo_response",
+        "helo",
+        "mailfrom_request",
+        "mailfrom_response",
+        "mailfrom",
+        "rcptto_request_response",
+        "rcptto",
+        "data_request",
+        "data_response",
+        "data",
+        "msg_request",
+        "msg_response",
+        "msg",
+        "rset_request",
+        "rset_response",
+        "rset",
+        "noop",
+        "quit_sent",
+        "is_consistent",
+    )
+
+    def __init__(self) -> None:
+        self.id = 0
+        """The message's number on its server, from 1 on; 0 until the server keeps it."""
+        self.received_at = 0.0
+        """When the transaction ended, in seconds since 1970 (UTC)."""
+        self.client_address = ""
+        """The peer's IP address."""
+        self.server_address = ""
+        """The IP address that the peer had connected to."""
+        self.helo_request = ""
+        self.helo_response = ""
+        self.helo = False
+        self.forget_from_mailfrom()
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether MAIL, RCPT, DATA and the body all succeeded: an accepted mail."""
+        return self.mailfrom and self.rcptto and self.data and self.msg
+
+    def as_dict(self) -> dict[str, object]:
+        """The record's fields by name, in the order of the dialogue."""
+        return {name: getattr(self, name) for name in self.RECORD_FIELDS}
+
+    def as_mail(self) -> bytes:
+        """The message as final delivery would leave it: trace header, then ``msg_request``.
+
+        The header is RFC 5321 section 4.4's: ``Return-Path:``, then ``Received:`` with its from,
+        by, with, id, for (where there is one recipient) and date.
+        """
+        from email.utils import formatdate  # costs more than a whole start without it
+
+        verb, _, name = self.helo_request.partition(" ")
+        client = _address_literal(self.client_address)
+        server = _address_literal(self.server_address)
+        lines = [
+            f"Return-Path: <{self.reverse_path}>",
+            f"Received: from {name if self.helo else client} ({client})",
+            f"\tby {server} with {_PROTOCOLS.get(verb.upper(), 'SMTP')} id {self.id}",
+            f"\t{self._for_clause()}; {formatdate(self.received_at, localtime=True)}",
+        ]
+        return "".join(line + "\r\n" for line in lines).encode("utf-8", "surrogateescape") + self.msg_request
+
+    def _for_clause(self) -> str:
+        # One path at most: more would disclose blind copies (RFC 5321 section 7.2).
+        return f"for <{self.forward_paths[0]}>" if len(self.forward_paths) == 1 else ""
+
+    def inherit_helo(self, other: Message) -> None:
+        """Start where another message of the same session stood after its HELO."""
+        self.helo_request = other.helo_request
+        self.helo_response = other.helo_response
+        self.helo = other.helo
+
+    def forget_from_helo(self) -> None:
+        self.helo_request = ""
+        self.helo_response = ""
+        self.helo = False
+        self.forget_from_mailfrom()
+
+    def forget_from_mailfrom(self) -> None:
+        self.mailfrom_request = ""
+        self.mailfrom_response = ""
+        self.mailfrom = False
+        self.reverse_path = ""
+        self.forget_from_rcptto()
+
+    def forget_from_rcptto(self) -> None:
+        self.rcptto_request_response: list[tuple[str, str]] = []
+        self.rcptto = False
+        self.forward_paths: list[str] = []
+        self.forget_from_data()
+
+    def forget_from_data(self) -> None:
+        self.data_request = ""
+        self.data_response = ""
+        self.data = False
+        self.msg_request = b""
+        self.msg_response = ""
+        self.msg = False
+        self.rset_request = ""
+        self.rset_response = ""
+        self.rset = False
+        self.noop = False
+        self.quit_sent = False
+
+    def __repr__(self) -> str:
+        stages = [name for name in ("helo", "mailfrom", "rcptto", "data", "msg") if getattr(self, name)]
+        return (
+            f"<Message {self.id}: from <{self.reverse_path}> to {self.forward_paths}, "
+            f"{len(self.msg_request)} bytes, succeeded: {', '.join(stages) or 'nothing'}>"
+        )
+
+
+_PROTOCOLS = {"HELO": "SMTP", "EHLO": "ESMTP"}
+
+
+def _address_literal(address: str) -> str:
+    """An IP address as RFC 5321 section 4.1.3 writes it."""
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"

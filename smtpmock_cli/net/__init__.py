@@ -1,0 +1,1 @@
+"""The only I/O: sockets, timers and signals on one loop."""

@@ -1,0 +1,130 @@
+"""Listener: a listening socket on the loop that hands on what it accepts.
+
+Invariant: running out of file descriptors is not the end: accepting pauses, and goes on when a
+connection has closed or a moment has passed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Callable
+
+from .loop import READ, Loop, Timer
+
+_BACKLOG = 1024
+_ACCEPTS_A_TURN = 64
+_RETRY_AFTER = 0.1
+"""Seconds; a descriptor may come free in a part of the process that tells nobody."""
+_OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_ANY_ADDRESS = ("", "0", "0.0.0.0", "::")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket on a host's name or address; ``port`` 0 takes a free one.
+
+    An unspecified address means every interface, of IPv6 and IPv4, as the reference has it.
+
+    :raises OSError: the host has no such address, or the port is taken or not allowed.
+    :raises OverflowError: the port is none.
+    :raises UnicodeError: the host is no name.
+    """
+    host = host.removeprefix("[").removesuffix("]")
+    if host in _ANY_ADDRESS:
+        return _listen_everywhere(port)
+    # As bytes, because a str makes the interpreter import its idna codec; without the port, because
+    # some resolvers cut a port down to 16 bits where bind() refuses it.
+    name = host.encode("ascii" if host.isascii() else "idna")
+    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)  # as the reference
+    return _bound(socket.socket(family, socket.SOCK_STREAM), (address[0], port, *address[2:]))
+
+
+def _listen_everywhere(port: int) -> socket.socket:
+    try:
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    except OSError:  # a kernel without IPv6
+        return _bound(socket.socket(socket.AF_INET, socket.SOCK_STREAM), ("0.0.0.0", port))
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    return _bound(sock, ("::", port))
+
+
+def _bound(sock: socket.socket, address: tuple[object, ...]) -> socket.socket:
+    try:
+        if sys.platform == "win32":
+            # There, SO_REUSEADDR would let a second server take the port away from the first.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Inherited by what is accepted: replies to pipelined commands must not wait for each other.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setblocking(False)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class Listener:
+    """Accepts on a listening socket, which it owns.
+
+    :param accepted: takes each new socket, non-blocking, and its peer's address and port.
+    :param trouble: told in words when accepting has to pause.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        sock: socket.socket,
+        accepted: Callable[[socket.socket, tuple[str, int]], None],
+        trouble: Callable[[str], None],
+    ) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._accepted = accepted
+        self._trouble = trouble
+        self._retry: Timer | None = None
+        self._watch = loop.watch(sock, self._accept)
+        self._watch.wait_for(READ)
+
+    @property
+    def port(self) -> int:
+        port: int = self._sock.getsockname()[1]
+        return port
+
+    def resume(self) -> None:
+        """A descriptor came free; harmless where accepting had not paused."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+            self._watch.wait_for(READ)
+
+    def close(self) -> None:
+        """Stop listening at once."""
+        if self._retry is not None:
+            self._retry.cancel()
+        self._watch.wait_for(0)
+        self._sock.close()
+
+    def _accept(self, _ready: int) -> None:
+        for _ in range(_ACCEPTS_A_TURN):
+            try:
+                sock, address = self._sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _OUT_OF_RESOURCES:
+                    self._pause(error)
+                    return
+                continue  # the peer left between connecting and being accepted
+            sock.setblocking(False)
+            self._accepted(sock, address[:2])
+
+    def _pause(self, error: OSError) -> None:
+        self._watch.wait_for(0)
+        self._retry = self._loop.call_later(_RETRY_AFTER, self.resume)
+        self._trouble(f"accept tcp: {os.strerror(error.errno or 0).lower()}")

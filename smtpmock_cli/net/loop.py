@@ -1,0 +1,186 @@
+"""A small event loop: watched sockets, timers, and a wake-up from other threads and signals.
+
+Invariants: everything runs in the thread that runs the loop, but for :meth:`Loop.call_from_thread`;
+a watch that was closed gets no event, not even one that the same turn had already collected; with
+nothing to do the loop sleeps without a tick.
+"""
+
+from __future__ import annotations
+
+import heapq
+import selectors
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+READ = selectors.EVENT_READ
+WRITE = selectors.EVENT_WRITE
+
+_TIMERS_WORTH_SWEEPING = 64
+
+
+class Watch:
+    """One socket's registration. ``events`` is what it waits for: READ, WRITE, both, or 0."""
+
+    __slots__ = ("_loop", "_sock", "callback", "events")
+
+    def __init__(self, loop: Loop, sock: socket.socket, callback: Callable[[int], None]) -> None:
+        self._loop = loop
+        self._sock = sock
+        self.callback = callback
+        self.events = 0
+
+    def wait_for(self, events: int) -> None:
+        """Change what to wait for; 0 waits for nothing and keeps the watch."""
+        if events == self.events:
+            return
+        selector = self._loop.selector
+        if not events:
+            selector.unregister(self._sock)
+        elif not self.events:
+            selector.register(self._sock, events, self)
+        else:
+            selector.modify(self._sock, events, self)
+        self.events = events
+
+
+class Timer:
+    """A call to come. Its time is the loop's clock's, in seconds."""
+
+    __slots__ = ("_loop", "callback", "when")
+
+    def __init__(self, loop: Loop, when: float, callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self.when = when
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        """Take the call back; harmless where it was made or taken back already."""
+        if self.callback is not None:
+            self.callback = None
+            self._loop.timer_cancelled()
+
+
+class Loop:
+    """Waits for sockets and timers and calls back.
+
+    :param clock: gives seconds that never go back.
+    :param after_turn: called after each turn's callbacks, before the loop may sleep again.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        after_turn: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.selector = selectors.DefaultSelector()
+        self.clock = clock
+        self._after_turn = after_turn
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._timer_count = 0
+        self._cancelled = 0
+        self._calls: deque[Callable[[], None]] = deque()
+        self._running = False
+        self._on_signal: Callable[[int], None] | None = None
+        self._wake_receiver, self._wake_sender = _wake_pair()
+        self.watch(self._wake_receiver, self._woken).wait_for(READ)
+
+    def watch(self, sock: socket.socket, callback: Callable[[int], None]) -> Watch:
+        """Register a socket; ``callback`` gets the events that it became ready for."""
+        return Watch(self, sock, callback)
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        """Call back once ``clock()`` has reached ``when``; those of one time in order of arming."""
+        timer = Timer(self, when, callback)
+        self._timer_count += 1
+        heapq.heappush(self._timers, (when, self._timer_count, timer))
+        return timer
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call back in so many seconds."""
+        return self.call_at(self.clock() + seconds, callback)
+
+    def call_from_thread(self, callback: Callable[[], None]) -> None:
+        """Have the loop's thread call back; the one method that any thread may call."""
+        self._calls.append(callback)
+        self.wake()
+
+    def wake(self) -> None:
+        """End the loop's sleep."""
+        # Where so many wake-ups are unread that none fits, one more adds nothing.
+        with suppress(BlockingIOError):
+            self._wake_sender.send(b"\0")
+
+    def signals_to(self, callback: Callable[[int], None]) -> int:
+        """Pass on signals as their numbers; gives the fd for ``signal.set_wakeup_fd``."""
+        self._on_signal = callback
+        return self._wake_sender.fileno()
+
+    def run(self) -> None:
+        """Run until :meth:`stop`; what a callback raises ends the run and comes out of here."""
+        self._running = True
+        while self._running:
+            self._turn()
+
+    def stop(self) -> None:
+        """End :meth:`run` after this turn."""
+        self._running = False
+
+    def close(self) -> None:
+        """Give back what the loop itself holds; its watches' sockets are their owners'."""
+        self.selector.close()
+        self._wake_receiver.close()
+        self._wake_sender.close()
+
+    def _turn(self) -> None:
+        for key, ready in self.selector.select(self._patience()):
+            watch: Watch = key.data
+            if wanted := ready & watch.events:
+                watch.callback(wanted)
+        if self._timers:
+            self._run_timers()
+        self._after_turn()
+
+    def _patience(self) -> float | None:
+        while self._timers and self._timers[0][2].callback is None:
+            heapq.heappop(self._timers)
+            self._cancelled -= 1
+        return max(0.0, self._timers[0][0] - self.clock()) if self._timers else None
+
+    def _run_timers(self) -> None:
+        now = self.clock()
+        while self._timers and self._timers[0][0] <= now:
+            timer = heapq.heappop(self._timers)[2]
+            callback, timer.callback = timer.callback, None
+            if callback is None:
+                self._cancelled -= 1
+            else:
+                callback()
+
+    def timer_cancelled(self) -> None:
+        """Sweep once most timers are cancelled: else each short session leaves one for its timeout."""
+        self._cancelled += 1
+        if self._cancelled > _TIMERS_WORTH_SWEEPING and self._cancelled * 2 > len(self._timers):
+            self._timers = [entry for entry in self._timers if entry[2].callback is not None]
+            heapq.heapify(self._timers)
+            self._cancelled = 0
+
+    def _woken(self, _events: int) -> None:
+        try:
+            numbers = self._wake_receiver.recv(4096)
+        except BlockingIOError:
+            return
+        for number in numbers:
+            if number and self._on_signal is not None:
+                self._on_signal(number)
+        while self._calls:
+            self._calls.popleft()()
+
+
+def _wake_pair() -> tuple[socket.socket, socket.socket]:
+    receiver, sender = socket.socketpair()
+    receiver.setblocking(False)
+    sender.setblocking(False)
+    return receiver, sender

@@ -1,0 +1,40 @@
+"""SIGINT, SIGQUIT and SIGTERM on the loop: the interpreter writes their numbers to the wake-up fd."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from .loop import Loop
+
+# Windows has no SIGQUIT, and SIGBREAK (Ctrl+Break) is the one that a parent can send there.
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGQUIT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
+)
+
+
+@contextmanager
+def stop_signals(loop: Loop, callback: Callable[[], None]) -> Iterator[None]:
+    """Call back on the loop at each of the signals; what handled them before does so again after.
+
+    Only the main thread may use this (the interpreter's rule).
+    """
+
+    def received(number: int) -> None:
+        if number in STOP_SIGNALS:
+            callback()
+
+    wakeup_fd = signal.set_wakeup_fd(loop.signals_to(received), warn_on_full_buffer=False)
+    handlers = {number: signal.signal(number, _note_nothing) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup_fd)
+
+
+def _note_nothing(_number: int, _frame: FrameType | None) -> None:
+    """A signal needs a handler for its number to reach the wake-up fd, and that is all it needs."""

@@ -1,0 +1,194 @@
+"""SmtpProtocol: plays a session's events on a connection, and writes the log from them.
+
+Invariants: one event is pulled at a time, and the next one only once a reply is on its way; the
+session's end is told once; a message is delivered exactly as often as the session ends one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from ..log import Log
+from ..message import Message
+from ..smtp import events
+from ..smtp.commands import CommandTable
+from ..smtp.session import Session, State
+from .connection import Connection
+from .loop import Loop, Timer
+
+_EVENTS_A_TURN = 256
+"""After so many events of one client, the others have their turn."""
+
+
+class Phase(Enum):
+    """What the protocol does next."""
+
+    PLAYING = "pull events as they come"
+    FINISHING = "end after the reply that is owed"
+    OVER = "nothing: the session has ended"
+
+
+class SmtpProtocol:
+    """One client's session.
+
+    :param deliver: takes each transaction that ended.
+    :param over: told once, when the session has ended; its connection may still be closing.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        connection: Connection,
+        table: CommandTable,
+        log: Log,
+        timeout: float,
+        deliver: Callable[[Message, Connection], None],
+        over: Callable[[SmtpProtocol], None],
+    ) -> None:
+        self._loop = loop
+        self._connection = connection
+        self._log = log
+        self._timeout = timeout
+        self._deliver = deliver
+        self._over = over
+        self._session = Session(table)
+        self._phase = Phase.PLAYING
+        self._answered = False
+        self._delay: Timer | None = None
+
+    def start(self) -> None:
+        """Greet the client."""
+        self._connection.start()
+        self._pull()
+
+    def finish(self) -> None:
+        """End after the reply that is owed; one that is owed none may still give one command."""
+        if self._phase is Phase.PLAYING:
+            self._phase = Phase.FINISHING
+
+    def cut(self) -> None:
+        """End now; a reply that is owed is not sent."""
+        self._drop_session()
+        self._connection.cut()
+
+    def data_received(self, data: bytes) -> None:
+        self._session.receive_data(data)
+        self._pull()
+
+    def end_received(self) -> None:
+        self._session.receive_end()
+        self._pull()
+
+    def sent(self) -> None:
+        self._pull()
+
+    def timed_out(self, *, sending: bool) -> None:
+        self._log_trouble("i/o timeout", sending)
+        self._drop_session()
+        if sending:
+            self._connection.cut()
+        else:
+            self._connection.close()
+
+    def failed(self, error: OSError, *, sending: bool) -> None:
+        call = "write" if sending else "read"
+        self._log_trouble(f"{call}: {(error.strerror or str(error)).lower()}", sending)
+        self._drop_session()
+
+    def _pull(self) -> None:
+        for _ in range(_EVENTS_A_TURN):
+            if not self._play(self._session.next_event()):
+                return
+        self._pause(0)
+
+    def _play(self, event: events.Event) -> bool:
+        """Do what the event says; False where pulling has to wait for something."""
+        if isinstance(event, events.Reply):
+            return self._reply(event)
+        if isinstance(event, events.NeedData):
+            return self._await_data()
+        if isinstance(event, events.ReplyDelayed):
+            self._log.info(f"SMTP response delay: {event.seconds} sec")
+            return self._pause(event.seconds)
+        if isinstance(event, events.SessionEnded):
+            return self._end()
+        self._take_note(event)
+        return True
+
+    def _take_note(self, event: events.Event) -> None:
+        """The events that ask for nothing: they are facts for the log and the store."""
+        if isinstance(event, events.RequestReceived):
+            if self._log.activity:
+                self._log.info(f"SMTP request: {event.line}")
+        elif isinstance(event, events.BodyReceived):
+            if self._log.activity:
+                for _ in range(event.lines):
+                    self._log.info("SMTP request: message binary data portion")
+        elif isinstance(event, events.TransactionEnded):
+            self._deliver(event.message, self._connection)
+        elif isinstance(event, events.InputEnded):
+            self._log.error("EOF")
+
+    def _reply(self, answer: events.Reply) -> bool:
+        if self._log.activity:
+            self._log.info(f"SMTP response: {answer.line}")
+        self._answered = True
+        is_sent = self._connection.send(answer.wire)
+        if self._phase is Phase.FINISHING and self._session.state is not State.BODY:
+            self._session.end()
+        if not is_sent:
+            self._connection.set_deadline(self._timeout)
+        return is_sent
+
+    def _await_data(self) -> bool:
+        # Only a new wait gets the whole timeout: bytes that complete nothing do not prolong it.
+        if self._answered:
+            self._answered = False
+            self._connection.set_deadline(self._timeout)
+        return False
+
+    def _pause(self, seconds: float) -> bool:
+        self._connection.pause()
+        self._connection.clear_deadline()
+        self._delay = self._loop.call_later(seconds, self._resume)
+        return False
+
+    def _resume(self) -> None:
+        self._delay = None
+        self._connection.resume()
+        self._pull()
+
+    def _end(self) -> bool:
+        self._finish_session()
+        self._connection.close()
+        return False
+
+    def _finish_session(self) -> None:
+        self._phase = Phase.OVER
+        self._log.info("SMTP session finished")
+        self._over(self)
+
+    def _drop_session(self) -> None:
+        """End the session without a word to the peer."""
+        if self._delay is not None:
+            self._delay.cancel()
+        self._session.end()
+        while self._phase is not Phase.OVER:
+            event = self._session.next_event()
+            if isinstance(event, events.SessionEnded):
+                self._finish_session()
+            elif not isinstance(event, (events.Reply, events.ReplyDelayed)):
+                self._take_note(event)
+
+    def _log_trouble(self, reason: str, sending: bool) -> None:
+        server, client = _host_port(self._connection.server), _host_port(self._connection.client)
+        if sending:
+            self._log.warning(f"write tcp {server}->{client}: {reason}")
+        else:
+            self._log.error(f"read tcp {server}->{client}: {reason}")
+
+
+def _host_port(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,296 @@
+"""The table: what each command forgets, demands, refuses, answers and leaves behind.
+
+Invariant: the checks are made in the order in which :class:`Command` names them, and the first
+that fails answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import NamedTuple
+
+from ..configuration import Configuration
+from ..message import Message
+from . import grammar
+from .events import Reply, reply
+
+
+class Next(Enum):
+    """What follows a command that succeeded."""
+
+    COMMAND = "command"
+    BODY = "body"
+    CLOSE = "close"
+
+
+class Command(NamedTuple):
+    """One row: what a command forgets, then its checks in order, then what comes of it.
+
+    ``argument`` gives what the line says, or None where that is not valid. ``record`` is told the
+    argument of a command that succeeded, or None. A ``bare`` command with an argument is none.
+    """
+
+    forgets: Callable[[Message], None]
+    in_sequence: Callable[[Message], bool]
+    out_of_sequence: Reply
+    argument: Callable[[str], str | None]
+    bad_argument: Reply
+    refusals: tuple[tuple[frozenset[str], Reply], ...]
+    accepted: Reply
+    record: Callable[[Message, str, str, str | None], None]
+    delay: int
+    next: Next = Next.COMMAND
+    starts_message: bool = False
+    bare: bool = False
+
+    def judge(self, message: Message, line: str) -> tuple[Reply, str | None]:
+        """The reply to the line, and its argument where the command succeeded."""
+        if not self.in_sequence(message):
+            return self.out_of_sequence, None
+        argument = self.argument(line)
+        if argument is None:
+            return self.bad_argument, None
+        for refused, answer in self.refusals:
+            if argument in refused:
+                return answer, None
+        return self.accepted, argument
+
+
+class BodyRow(NamedTuple):
+    """What becomes of a body."""
+
+    limit: int
+    too_big: Reply
+    accepted: Reply
+    delay: int
+
+
+class CommandTable(NamedTuple):
+    """All that a session takes from a Configuration, made once for all sessions."""
+
+    rows: dict[str, Command]
+    body: BodyRow
+    greeting: Reply
+    unrecognised: Reply
+    line_too_long: Reply
+    fail_fast: bool
+    several_messages: bool
+
+    def recognise(self, line: str) -> Command | None:
+        """The row of the line's first word, where the line holds a command's words at all."""
+        if not grammar.holds_command_word(line):
+            return None
+        verb, space, _ = line.partition(" ")
+        command = self.rows.get(verb.upper())
+        return None if command is not None and command.bare and space else command
+
+
+def command_table(configuration: Configuration) -> CommandTable:
+    """The table for a configuration: sections 3 and 4 of the contract, a row a command."""
+    unrecognised = reply(configuration.msg_invalid_cmd)
+    return CommandTable(
+        rows=_rows(configuration, unrecognised),
+        body=BodyRow(
+            limit=configuration.msg_size_limit,
+            too_big=reply(configuration.size_exceeded_reply()),
+            accepted=reply(configuration.msg_msg_received),
+            delay=configuration.response_delay_message,
+        ),
+        greeting=reply(configuration.msg_greeting),
+        unrecognised=unrecognised,
+        line_too_long=reply("500 Line too long"),
+        fail_fast=configuration.is_cmd_fail_fast,
+        several_messages=configuration.multiple_message_receiving,
+    )
+
+
+def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Command]:
+    helo = Command(
+        forgets=Message.forget_from_helo,
+        in_sequence=_always,
+        out_of_sequence=reply(configuration.msg_invalid_cmd_helo_sequence),
+        argument=grammar.helo_argument,
+        bad_argument=reply(configuration.msg_invalid_cmd_helo_arg),
+        refusals=(
+            (
+                frozenset(configuration.blacklisted_helo_domains),
+                reply(configuration.msg_helo_blacklisted_domain),
+            ),
+        ),
+        accepted=reply(configuration.msg_helo_received),
+        record=_record_helo,
+        delay=configuration.response_delay_helo,
+    )
+    mail = Command(
+        forgets=Message.forget_from_mailfrom,
+        in_sequence=_after_helo,
+        out_of_sequence=reply(configuration.msg_invalid_cmd_mailfrom_sequence),
+        argument=grammar.mailfrom_address,
+        bad_argument=reply(configuration.msg_invalid_cmd_mailfrom_arg),
+        refusals=(
+            (
+                frozenset(configuration.blacklisted_mailfrom_emails),
+                reply(configuration.msg_mailfrom_blacklisted_email),
+            ),
+        ),
+        accepted=reply(configuration.msg_mailfrom_received),
+        record=_record_mailfrom,
+        delay=configuration.response_delay_mailfrom,
+        starts_message=True,
+    )
+    rcpt = Command(
+        forgets=_nothing if configuration.multiple_rcptto else Message.forget_from_rcptto,
+        in_sequence=_after_mailfrom,
+        out_of_sequence=reply(configuration.msg_invalid_cmd_rcptto_sequence),
+        argument=grammar.rcptto_address,
+        bad_argument=reply(configuration.msg_invalid_cmd_rcptto_arg),
+        refusals=(
+            (
+                frozenset(configuration.blacklisted_rcptto_emails),
+                reply(configuration.msg_rcptto_blacklisted_email),
+            ),
+            (
+                frozenset(configuration.not_registered_emails),
+                reply(configuration.msg_rcptto_not_registered_email),
+            ),
+        ),
+        accepted=reply(configuration.msg_rcptto_received),
+        record=_rcptto_recorder(configuration),
+        delay=configuration.response_delay_rcptto,
+    )
+    data = Command(
+        forgets=Message.forget_from_data,
+        in_sequence=_after_rcptto,
+        out_of_sequence=reply(configuration.msg_invalid_cmd_data_sequence),
+        argument=_only("data"),
+        bad_argument=unrecognised,
+        refusals=(),
+        accepted=reply(configuration.msg_data_received),
+        record=_record_data,
+        delay=configuration.response_delay_data,
+        next=Next.BODY,
+    )
+    rset = Command(
+        forgets=_forget_unfinished
+        if configuration.multiple_message_receiving
+        else Message.forget_from_mailfrom,
+        in_sequence=_after_helo,
+        out_of_sequence=reply(configuration.msg_invalid_cmd_rset_sequence),
+        argument=_only("rset"),
+        bad_argument=reply(configuration.msg_invalid_cmd_rset_arg),
+        refusals=(),
+        accepted=reply(configuration.msg_rset_received),
+        record=_record_rset,
+        delay=configuration.response_delay_rset,
+    )
+    noop = Command(
+        forgets=_nothing,
+        in_sequence=_always,
+        out_of_sequence=unrecognised,
+        argument=_anything,
+        bad_argument=unrecognised,
+        refusals=(),
+        accepted=reply(configuration.msg_noop_received),
+        record=_record_noop,
+        delay=configuration.response_delay_noop,
+    )
+    quit_ = noop._replace(
+        accepted=reply(configuration.msg_quit_cmd),
+        record=_record_quit,
+        delay=configuration.response_delay_quit,
+        next=Next.CLOSE,
+        bare=True,
+    )
+    return {
+        "HELO": helo,
+        "EHLO": helo,
+        "MAIL": mail,
+        "RCPT": rcpt,
+        "DATA": data,
+        "RSET": rset,
+        "NOOP": noop,
+        "QUIT": quit_,
+    }
+
+
+def _always(_: Message) -> bool:
+    return True
+
+
+def _after_helo(message: Message) -> bool:
+    return message.helo
+
+
+def _after_mailfrom(message: Message) -> bool:
+    return message.helo and message.mailfrom
+
+
+def _after_rcptto(message: Message) -> bool:
+    return message.helo and message.mailfrom and message.rcptto
+
+
+def _nothing(_: Message) -> None:
+    pass
+
+
+def _forget_unfinished(message: Message) -> None:
+    if not message.is_consistent:
+        message.forget_from_mailfrom()
+
+
+def _anything(line: str) -> str | None:
+    return line
+
+
+def _only(word: str) -> Callable[[str], str | None]:
+    return lambda line: line if grammar.is_word(word, line) else None
+
+
+def _record_helo(message: Message, request: str, response: str, argument: str | None) -> None:
+    message.helo_request = request
+    message.helo_response = response
+    message.helo = argument is not None
+
+
+def _record_mailfrom(message: Message, request: str, response: str, argument: str | None) -> None:
+    message.mailfrom_request = request
+    message.mailfrom_response = response
+    message.mailfrom = argument is not None
+    message.reverse_path = argument or ""
+
+
+def _rcptto_recorder(configuration: Configuration) -> Callable[[Message, str, str, str | None], None]:
+    success = configuration.msg_rcptto_received
+
+    def record(message: Message, request: str, response: str, argument: str | None) -> None:
+        message.rcptto_request_response.append((request, response))
+        if argument is not None:
+            message.forward_paths.append(argument)
+        if configuration.multiple_rcptto:
+            # The reply's text decides, not the check: the reference looks for it among the pairs.
+            message.rcptto = message.rcptto or response == success
+        else:
+            message.rcptto = argument is not None
+
+    return record
+
+
+def _record_data(message: Message, request: str, response: str, argument: str | None) -> None:
+    message.data_request = request
+    message.data_response = response
+    message.data = argument is not None
+
+
+def _record_rset(message: Message, request: str, response: str, argument: str | None) -> None:
+    message.rset_request = request
+    message.rset_response = response
+    message.rset = argument is not None
+
+
+def _record_noop(message: Message, _request: str, _response: str, argument: str | None) -> None:
+    message.noop = argument is not None
+
+
+def _record_quit(message: Message, _request: str, _response: str, argument: str | None) -> None:
+    message.quit_sent = argument is not None
