@@ -78,7 +78,7 @@ class Session:
             self._events.append(events.SESSION_ENDED)
             return True
         if not moved and self._input_ended:
-            if self.state is State.BODY:
+            if self.state is State.BODY and not self._table.fail_fast:
                 # The reference meets the end twice: in the body, and looking for the next command.
                 self._events.append(events.INPUT_ENDED)
             self._events.append(events.INPUT_ENDED)
