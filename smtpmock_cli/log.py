@@ -52,6 +52,12 @@ class Log:
         if self.activity:
             self._add(self._out, "INFO", text)
 
+    def repeat_info(self, text: str, count: int) -> None:
+        """The same line so many times: what arrives together has one stamp."""
+        if self.activity and count:
+            self.info(text)
+            self._out.lines += self._out.lines[-1:] * (count - 1)
+
     def warning(self, text: str) -> None:
         self._add(self._out, "WARNING", text)
 

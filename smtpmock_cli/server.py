@@ -146,7 +146,7 @@ class Server:
         if self._thread is not None or self._state is not _State.STOPPED:
             raise ServerStateError("the server is running already")
         self._log = _new_log(self.configuration)
-        self._loop = Loop(after_turn=self._log.flush)
+        self._loop = Loop(write_log=self._log.flush)
 
     def _open(self) -> None:
         asked = self.configuration.port_number

@@ -87,7 +87,7 @@ class Played:
     def add(self, event: events.Event) -> None:
         before = self.events[-1] if self.events else None
         if isinstance(event, events.BodyReceived) and isinstance(before, events.BodyReceived):
-            self.events[-1] = events.BodyReceived(before.lines + event.lines)
+            self.events[-1] = events.BodyReceived(before.data + event.data)
         elif isinstance(event, events.TransactionEnded):
             self.events.append(event.message)
         else:

@@ -1,8 +1,9 @@
 """Connection: a non-blocking socket on the loop that carries bytes for a protocol.
 
-Invariants: while bytes wait to go out, none are read, so a peer that does not read its replies is
-not read from; ``ended`` is told exactly once; an orderly close waits for the peer's own end, because
-closing a socket with unread input makes the kernel send a reset that can swallow the last reply.
+Invariants: while the kernel takes no more bytes, none are read, so a peer that does not read its
+replies is not read from; ``ended`` is told exactly once; an orderly close waits for the peer's own
+end, because closing a socket with unread input makes the kernel send a reset that can swallow the
+last reply.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Protocol as Interface
 
 from .loop import READ, WRITE, Loop, Timer
 
-# Below malloc's threshold for mapping fresh pages: a larger buffer would be mapped anew each time.
-_CHUNK = 96 * 1024
+_CHUNK = 256 * 1024
+"""Bytes read at once: what a peer can send ahead while one turn is worked on, and a little more."""
 _LINGER = 2.0
 """How long, in seconds, a closed connection waits for its peer's end."""
 _NEVER = float("inf")
@@ -30,7 +31,7 @@ class Protocol(Interface):
         """The peer will send no more."""
 
     def sent(self) -> None:
-        """All that had to wait is on its way now; the protocol may go on."""
+        """A blocked connection is free again."""
 
     def timed_out(self, *, sending: bool) -> None:
         """The deadline passed: the peer sent nothing, or did not take what was sent to it."""
@@ -42,15 +43,34 @@ class Protocol(Interface):
 class Connection:
     """Bytes out, bytes in, one deadline, and a close that loses nothing."""
 
+    __slots__ = (
+        "_closing",
+        "_deadline",
+        "_ended",
+        "_input_ended",
+        "_is_open",
+        "_loop",
+        "_reading",
+        "_sock",
+        "_timer",
+        "_unsent",
+        "_watch",
+        "client",
+        "is_blocked",
+        "protocol",
+    )
+
     def __init__(
         self, loop: Loop, sock: socket.socket, client: tuple[str, int], ended: Callable[[Connection], None]
     ) -> None:
         self.protocol: Protocol
         self.client = client
+        self.is_blocked = False
+        """Whether the kernel takes no more bytes; :meth:`Protocol.sent` tells when it does again."""
         self._loop = loop
         self._sock = sock
         self._ended = ended
-        self._watch = loop.watch(sock, self._ready)
+        self._watch = loop.watch(sock, self._receive)
         self._unsent = b""
         self._reading = True
         self._input_ended = False
@@ -69,23 +89,13 @@ class Connection:
         """Wait for the peer's bytes from now on."""
         self._rearm()
 
-    def send(self, data: bytes) -> bool:
-        """Send; False where some of it has to wait, and then :meth:`Protocol.sent` follows."""
+    def send(self, data: bytes) -> None:
+        """Send at the end of the loop's turn, in order."""
         if self._unsent:
             self._unsent += data
-            return False
-        try:
-            count = self._sock.send(data)
-        except BlockingIOError:
-            count = 0
-        except OSError as error:
-            self._fail(error, sending=True)
-            return False
-        if count == len(data):
-            return True
-        self._unsent = data[count:]
-        self._rearm()
-        return False
+        else:
+            self._unsent = data
+            self._loop.send_at_end(self._send)
 
     def pause(self) -> None:
         """Read nothing until :meth:`resume`."""
@@ -98,7 +108,7 @@ class Connection:
 
     def set_deadline(self, seconds: float) -> None:
         """Tell the protocol if so many seconds pass before the deadline is set anew."""
-        self._deadline = self._loop.clock() + seconds
+        self._deadline = self._loop.now + seconds
         # The one timer looks again when it rings: a later deadline costs nothing.
         if self._timer is None or self._deadline < self._timer.when:
             self._arm_timer()
@@ -126,16 +136,10 @@ class Connection:
         self._sock.close()
         self._ended(self)
 
-    def _ready(self, ready: int) -> None:
-        if ready & WRITE:
-            self._send_rest()
-        else:
-            self._receive()
-
     def _rearm(self) -> None:
         if not self._is_open:
             return
-        if self._unsent:
+        if self.is_blocked:
             self._watch.wait_for(WRITE)
         elif self._closing or (self._reading and not self._input_ended):
             self._watch.wait_for(READ)
@@ -150,31 +154,50 @@ class Connection:
         except OSError as error:
             self._fail(error, sending=False)
             return
-        if self._closing:
-            if not data:
-                self.cut()
-        elif data:
-            self.protocol.data_received(data)
+        if data:
+            if not self._closing:
+                self.protocol.data_received(data)
         else:
-            self._input_ended = True
-            self._rearm()
-            self.protocol.end_received()
+            self._meet_end()
 
-    def _send_rest(self) -> None:
+    def _meet_end(self) -> None:
+        if self._closing:
+            self.cut()
+            return
+        self._input_ended = True
+        self._rearm()
+        self.protocol.end_received()
+
+    def _send(self) -> None:
+        if not self._is_open:
+            return
         try:
             count = self._sock.send(self._unsent)
         except BlockingIOError:
-            return
+            count = 0
         except OSError as error:
             self._fail(error, sending=True)
             return
-        self._unsent = self._unsent[count:]
-        if self._unsent:
-            return
+        if count < len(self._unsent):
+            self._unsent = self._unsent[count:]
+            self._block()
+        else:
+            self._unsent = b""
+            self._sent_all()
+
+    def _block(self) -> None:
+        self.is_blocked = True
+        self._watch.callback = self._send
         self._rearm()
+
+    def _sent_all(self) -> None:
+        was_blocked, self.is_blocked = self.is_blocked, False
+        if was_blocked:
+            self._watch.callback = self._receive
+            self._rearm()
         if self._closing:
             self._end_output()
-        else:
+        elif was_blocked:
             self.protocol.sent()
 
     def _end_output(self) -> None:
@@ -203,9 +226,9 @@ class Connection:
         self._timer = None
         if self._deadline == _NEVER:
             return
-        if self._deadline > self._loop.clock():
+        if self._deadline > self._loop.now:
             self._arm_timer()
         elif self._closing:
             self.cut()
         else:
-            self.protocol.timed_out(sending=bool(self._unsent))
+            self.protocol.timed_out(sending=self.is_blocked)

@@ -110,7 +110,7 @@ class Listener:
         self._watch.wait_for(0)
         self._sock.close()
 
-    def _accept(self, _ready: int) -> None:
+    def _accept(self) -> None:
         for _ in range(_ACCEPTS_A_TURN):
             try:
                 sock, address = self._sock.accept()

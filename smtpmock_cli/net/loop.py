@@ -1,8 +1,9 @@
 """A small event loop: watched sockets, timers, and a wake-up from other threads and signals.
 
 Invariants: everything runs in the thread that runs the loop, but for :meth:`Loop.call_from_thread`;
-a watch that was closed gets no event, not even one that the same turn had already collected; with
-nothing to do the loop sleeps without a tick.
+a watch that waits for nothing gets no event, not even one that the same turn had already collected;
+what a turn has to send goes out together at its end, after its log, so that a peer that has a reply
+can find it in the log, and is woken once; with nothing to do the loop sleeps without a tick.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ _TIMERS_WORTH_SWEEPING = 64
 
 
 class Watch:
-    """One socket's registration. ``events`` is what it waits for: READ, WRITE, both, or 0."""
+    """One socket's registration. ``events`` is what it waits for: READ, WRITE, or 0 for nothing."""
 
     __slots__ = ("_loop", "_sock", "callback", "events")
 
-    def __init__(self, loop: Loop, sock: socket.socket, callback: Callable[[int], None]) -> None:
+    def __init__(self, loop: Loop, sock: socket.socket, callback: Callable[[], None]) -> None:
         self._loop = loop
         self._sock = sock
         self.callback = callback
@@ -67,17 +68,20 @@ class Loop:
     """Waits for sockets and timers and calls back.
 
     :param clock: gives seconds that never go back.
-    :param after_turn: called after each turn's callbacks, before the loop may sleep again.
+    :param write_log: called when something may have been logged, before the loop sleeps again.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
-        after_turn: Callable[[], None] = lambda: None,
+        write_log: Callable[[], None] = lambda: None,
     ) -> None:
         self.selector = selectors.DefaultSelector()
         self.clock = clock
-        self._after_turn = after_turn
+        self.now = clock()
+        """When this turn began, by ``clock``."""
+        self._write_log = write_log
+        self._sends: list[Callable[[], None]] = []
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_count = 0
         self._cancelled = 0
@@ -87,8 +91,8 @@ class Loop:
         self._wake_receiver, self._wake_sender = _wake_pair()
         self.watch(self._wake_receiver, self._woken).wait_for(READ)
 
-    def watch(self, sock: socket.socket, callback: Callable[[int], None]) -> Watch:
-        """Register a socket; ``callback`` gets the events that it became ready for."""
+    def watch(self, sock: socket.socket, callback: Callable[[], None]) -> Watch:
+        """Register a socket, to call back each time that it is ready for what it waits for."""
         return Watch(self, sock, callback)
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
@@ -98,9 +102,13 @@ class Loop:
         heapq.heappush(self._timers, (when, self._timer_count, timer))
         return timer
 
+    def send_at_end(self, send: Callable[[], None]) -> None:
+        """Call back at the end of this turn, when its log is written."""
+        self._sends.append(send)
+
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call back in so many seconds."""
-        return self.call_at(self.clock() + seconds, callback)
+        return self.call_at(self.now + seconds, callback)
 
     def call_from_thread(self, callback: Callable[[], None]) -> None:
         """Have the loop's thread call back; the one method that any thread may call."""
@@ -135,22 +143,34 @@ class Loop:
         self._wake_sender.close()
 
     def _turn(self) -> None:
-        for key, ready in self.selector.select(self._patience()):
+        ready = self.selector.select(self._patience())
+        self.now = self.clock()
+        for key, events in ready:
             watch: Watch = key.data
-            if wanted := ready & watch.events:
-                watch.callback(wanted)
+            if events & watch.events:
+                watch.callback()
         if self._timers:
             self._run_timers()
-        self._after_turn()
+        self._write_log()
+        if self._sends:
+            self._send()
+            self._write_log()
+
+    def _send(self) -> None:
+        sends, self._sends = self._sends, []
+        for send in sends:
+            send()
 
     def _patience(self) -> float | None:
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
             self._cancelled -= 1
+        if self._sends:
+            return 0.0
         return max(0.0, self._timers[0][0] - self.clock()) if self._timers else None
 
     def _run_timers(self) -> None:
-        now = self.clock()
+        now = self.now
         while self._timers and self._timers[0][0] <= now:
             timer = heapq.heappop(self._timers)[2]
             callback, timer.callback = timer.callback, None
@@ -167,7 +187,7 @@ class Loop:
             heapq.heapify(self._timers)
             self._cancelled = 0
 
-    def _woken(self, _events: int) -> None:
+    def _woken(self) -> None:
         try:
             numbers = self._wake_receiver.recv(4096)
         except BlockingIOError:

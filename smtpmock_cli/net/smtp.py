@@ -1,6 +1,6 @@
 """SmtpProtocol: plays a session's events on a connection, and writes the log from them.
 
-Invariants: one event is pulled at a time, and the next one only once a reply is on its way; the
+Invariants: one event is pulled at a time, and none while the peer does not take its replies; the
 session's end is told once; a message is delivered exactly as often as the session ends one.
 """
 
@@ -29,12 +29,28 @@ class Phase(Enum):
     OVER = "nothing: the session has ended"
 
 
+PLAYING, FINISHING, OVER = Phase
+
+
 class SmtpProtocol:
     """One client's session.
 
     :param deliver: takes each transaction that ended.
     :param over: told once, when the session has ended; its connection may still be closing.
     """
+
+    __slots__ = (
+        "_answered",
+        "_connection",
+        "_delay",
+        "_deliver",
+        "_log",
+        "_loop",
+        "_over",
+        "_phase",
+        "_session",
+        "_timeout",
+    )
 
     def __init__(
         self,
@@ -53,7 +69,7 @@ class SmtpProtocol:
         self._deliver = deliver
         self._over = over
         self._session = Session(table)
-        self._phase = Phase.PLAYING
+        self._phase = PLAYING
         self._answered = False
         self._delay: Timer | None = None
 
@@ -64,8 +80,8 @@ class SmtpProtocol:
 
     def finish(self) -> None:
         """End after the reply that is owed; one that is owed none may still give one command."""
-        if self._phase is Phase.PLAYING:
-            self._phase = Phase.FINISHING
+        if self._phase is PLAYING:
+            self._phase = FINISHING
 
     def cut(self) -> None:
         """End now; a reply that is owed is not sent."""
@@ -81,7 +97,8 @@ class SmtpProtocol:
         self._pull()
 
     def sent(self) -> None:
-        self._pull()
+        if self._delay is None:
+            self._pull()
 
     def timed_out(self, *, sending: bool) -> None:
         self._log_trouble("i/o timeout", sending)
@@ -104,6 +121,10 @@ class SmtpProtocol:
 
     def _play(self, event: events.Event) -> bool:
         """Do what the event says; False where pulling has to wait for something."""
+        if isinstance(event, events.RequestReceived):
+            if self._log.activity:
+                self._log.info(f"SMTP request: {event.line}")
+            return True
         if isinstance(event, events.Reply):
             return self._reply(event)
         if isinstance(event, events.NeedData):
@@ -117,14 +138,10 @@ class SmtpProtocol:
         return True
 
     def _take_note(self, event: events.Event) -> None:
-        """The events that ask for nothing: they are facts for the log and the store."""
-        if isinstance(event, events.RequestReceived):
+        """The rarer events that ask for nothing: facts for the log and the store."""
+        if isinstance(event, events.BodyReceived):
             if self._log.activity:
-                self._log.info(f"SMTP request: {event.line}")
-        elif isinstance(event, events.BodyReceived):
-            if self._log.activity:
-                for _ in range(event.lines):
-                    self._log.info("SMTP request: message binary data portion")
+                self._log.repeat_info("SMTP request: message binary data portion", event.lines)
         elif isinstance(event, events.TransactionEnded):
             self._deliver(event.message, self._connection)
         elif isinstance(event, events.InputEnded):
@@ -134,12 +151,13 @@ class SmtpProtocol:
         if self._log.activity:
             self._log.info(f"SMTP response: {answer.line}")
         self._answered = True
-        is_sent = self._connection.send(answer.wire)
-        if self._phase is Phase.FINISHING and self._session.state is not State.BODY:
+        self._connection.send(answer.wire)
+        if self._phase is FINISHING and self._session.state is not State.BODY:
             self._session.end()
-        if not is_sent:
+        if self._connection.is_blocked:
             self._connection.set_deadline(self._timeout)
-        return is_sent
+            return False
+        return True
 
     def _await_data(self) -> bool:
         # Only a new wait gets the whole timeout: bytes that complete nothing do not prolong it.
@@ -165,7 +183,7 @@ class SmtpProtocol:
         return False
 
     def _finish_session(self) -> None:
-        self._phase = Phase.OVER
+        self._phase = OVER
         self._log.info("SMTP session finished")
         self._over(self)
 
@@ -174,7 +192,7 @@ class SmtpProtocol:
         if self._delay is not None:
             self._delay.cancel()
         self._session.end()
-        while self._phase is not Phase.OVER:
+        while self._phase is not OVER:
             event = self._session.next_event()
             if isinstance(event, events.SessionEnded):
                 self._finish_session()

@@ -20,21 +20,18 @@ class Body:
         self._held = b"\n"
         self._own_from = 1
 
-    def feed(self, data: bytes | bytearray) -> tuple[int, bytes | None]:
-        """Take bytes; give the number of lines that ended in them, and what follows the body.
-
-        The second is None as long as the body goes on.
-        """
+    def feed(self, data: bytes | bytearray) -> bytes | None:
+        """Take bytes; None as long as the body goes on, and at its end what follows it."""
         joined = self._held + data
-        end = joined.find(_END)
-        if end < 0:
-            kept = len(joined) - _unsure_tail(joined)
-            self._held = joined[kept:]
-            self._keep(joined[:kept])
-            return data.count(b"\n"), None
-        self._keep(joined[: end + 1])
-        rest = joined[end + len(_END) :]
-        return data.count(b"\n", 0, len(data) - len(rest)), rest
+        # Most of a large mail is base 64, which has no dot: one search for a byte settles it.
+        end = joined.find(_END) if b"." in joined else -1
+        if end >= 0:
+            self._keep(joined[: end + 1])
+            return joined[end + len(_END) :]
+        kept = len(joined) - _unsure_tail(joined)
+        self._held = joined[kept:]
+        self._keep(joined[:kept])
+        return None
 
     def content(self) -> bytes | None:
         """The body, or None where it was over the limit."""
@@ -42,8 +39,9 @@ class Body:
 
     def _keep(self, data: bytes) -> None:
         """Store what can hold no part of the end; ``data`` cuts no stuffed dot from its line feed."""
-        piece = data.replace(b"\n.", b"\n")[self._own_from :]
-        if data:
+        piece = data.replace(b"\n.", b"\n") if b"." in data else data
+        if self._own_from and data:
+            piece = piece[self._own_from :]
             self._own_from = 0
         self._size += len(piece)
         if self._size <= self._limit:
@@ -54,7 +52,6 @@ class Body:
 
 def _unsure_tail(data: bytes) -> int:
     """How many bytes at the end may turn out to begin the end of the body, or a stuffed dot."""
-    for length in (3, 2, 1):
-        if data.endswith(_END[:length]):
-            return length
-    return 0
+    if data.endswith(b"\n"):
+        return 1
+    return next((length for length in (3, 2) if data.endswith(_END[:length])), 0)

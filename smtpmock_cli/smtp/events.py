@@ -21,9 +21,14 @@ class RequestReceived(NamedTuple):
 
 
 class BodyReceived(NamedTuple):
-    """So many more lines of a body arrived, the final dot counted too."""
+    """More of a body arrived, cut anywhere, with its dots as sent and the final one too."""
 
-    lines: int
+    data: bytes
+
+    @property
+    def lines(self) -> int:
+        """How many lines ended in it; counted only for who asks."""
+        return self.data.count(b"\n")
 
 
 class ReplyDelayed(NamedTuple):

@@ -48,10 +48,9 @@ def helo_argument(line: str) -> str | None:
     verb, _, argument = line.partition(" ")
     if verb.lower() not in ("helo", "ehlo"):
         return None
-    bracketed = argument.startswith("[") and argument.endswith("]")
-    if bracketed and (_is_dotted_quad(argument[1:-1]) or _is_ipv6_literal(argument[1:-1])):
+    if _is_domain(argument) or _is_dotted_quad(argument) or _is_address_literal(argument):
         return argument
-    return argument if _is_domain(argument) or _is_dotted_quad(argument) else None
+    return None
 
 
 def mailfrom_address(line: str) -> str | None:
@@ -72,15 +71,16 @@ def _address(line: str, words: str) -> str | None:
     local_part, domain = before[len(name) :], after.rstrip(">")
     if not (at and local_part and _is_domain(domain)):
         return None
-    name = _drop(name, _BEFORE_ADDRESS)
     # isalnum() is exactly Unicode's categories L and N; a test holds it to that.
-    return f"{local_part}@{domain}" if not name or name.isalnum() else None
+    if name == "<" or not (name := _drop(name, _BEFORE_ADDRESS)) or name.isalnum():
+        return f"{local_part}@{domain}"
+    return None
 
 
 def _is_domain(text: str) -> bool:
-    if is_word("localhost", text[:10]):
-        return True
-    groups, _, top = text.rpartition(".")
+    groups, dot, top = text.rpartition(".")
+    if not dot:
+        return is_word("localhost", text[:10])
     return 2 <= len(top) <= 63 and _are_letters(top) and _are_groups(groups)
 
 
@@ -88,13 +88,13 @@ def _are_groups(text: str) -> bool:
     joined = text.replace("-", ".")
     if not joined or ".." in joined or joined[0] == "." or joined[-1] == ".":
         return False
-    return _are_letters(_drop(joined, _DIGITS + "."))
+    joined = joined.replace(".", "")
+    return joined.isalnum() if joined.isascii() else _are_letters(_drop(joined, _DIGITS))
 
 
 def _are_letters(text: str) -> bool:
     # isalpha() is exactly Unicode's category L.
-    rest = _drop(text, _YPOGEGRAMMENI)
-    return not rest or rest.isalpha()
+    return text.isalpha() or not (rest := _drop(text, _YPOGEGRAMMENI)) or rest.isalpha()
 
 
 def _drop(text: str, characters: str) -> str:
@@ -103,6 +103,11 @@ def _drop(text: str, characters: str) -> str:
         if character in text:
             text = text.replace(character, "")
     return text
+
+
+def _is_address_literal(text: str) -> bool:
+    inside = text[1:-1]
+    return text[:1] == "[" and text[-1:] == "]" and (_is_dotted_quad(inside) or _is_ipv6_literal(inside))
 
 
 def _is_dotted_quad(text: str) -> bool:

@@ -16,7 +16,7 @@ from enum import Enum
 from ..message import Message
 from . import events
 from .body import Body
-from .commands import Command, CommandTable, Next
+from .commands import BODY, CLOSE, Command, CommandTable
 from .events import Event, Reply
 from .grammar import decode_line
 
@@ -33,18 +33,25 @@ class State(Enum):
     ENDED = "of no interest any more"
 
 
+# Looked up for every command, and slow to find in an Enum.
+_COMMAND, _REST_OF_LINE, _BODY, _ENDED = State
+_NO_BODY = Body(0)
+
+
 class Session:
     """One client's dialogue, by the table; begins with the greeting."""
 
+    __slots__ = ("_body", "_buffer", "_input_ended", "_message", "_pending", "_searched", "_table", "state")
+
     def __init__(self, table: CommandTable) -> None:
-        self.state = State.COMMAND
+        self.state = _COMMAND
         self._table = table
         self._message = Message()
-        self._body = Body(0)
+        self._body = _NO_BODY
         self._buffer = bytearray()
         self._searched = 0
         self._input_ended = False
-        self._events: deque[Event] = deque((table.greeting,))
+        self._pending: deque[Event] = deque((table.greeting,))
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer, cut anywhere."""
@@ -56,51 +63,69 @@ class Session:
 
     def end(self) -> None:
         """End the dialogue here: what is buffered stays unanswered."""
-        if self.state is not State.ENDED:
+        if self.state is not _ENDED:
             self._end()
 
     def next_event(self) -> Event:
         """The next thing to do or to know; NEED_DATA where the peer has to go on first."""
-        while not self._events:
-            if not self._step():
+        pending = self._pending
+        while not pending:
+            if not self._buffer and not self._input_ended and self.state is not _ENDED:
                 return events.NEED_DATA
-        return self._events.popleft()
+            if not self._advance():
+                return events.NEED_DATA
+        return pending.popleft()
 
-    def _step(self) -> bool:
+    def _advance(self) -> bool:
         """Move on by what is buffered; False where nothing can be made of it yet."""
-        if self.state is State.COMMAND:
+        state = self.state
+        if state is _COMMAND:
             moved = self._read_command()
-        elif self.state is State.BODY:
+        elif state is _BODY:
             moved = self._read_body()
-        elif self.state is State.REST_OF_LINE:
+        elif state is _REST_OF_LINE:
             moved = self._skip_line()
         else:
-            self._events.append(events.SESSION_ENDED)
+            self._pending.append(events.SESSION_ENDED)
             return True
         if not moved and self._input_ended:
-            if self.state is State.BODY and not self._table.fail_fast:
-                # The reference meets the end twice: in the body, and looking for the next command.
-                self._events.append(events.INPUT_ENDED)
-            self._events.append(events.INPUT_ENDED)
-            self._end()
+            self._meet_end_of_input()
             return True
         return moved
 
+    def _meet_end_of_input(self) -> None:
+        if self.state is _BODY and not self._table.fail_fast:
+            # The reference meets the end twice: in the body, and looking for the next command.
+            self._pending.append(events.INPUT_ENDED)
+        self._pending.append(events.INPUT_ENDED)
+        self._end()
+
+    def _end(self) -> None:
+        self.state = _ENDED
+        self._pending.append(events.TransactionEnded(self._message))
+
     def _read_command(self) -> bool:
         end = self._buffer.find(b"\n", self._searched, LINE_LIMIT)
-        if end >= 0:
-            line = decode_line(self._buffer[:end])
-            del self._buffer[: end + 1]
-            self._searched = 0
-            self._events.append(events.RequestReceived(line))
-            self._answer(line)
-            return True
+        if end < 0:
+            return self._wait_for_line()
+        line = decode_line(self._buffer[:end])
+        del self._buffer[: end + 1]
+        self._searched = 0
+        self._pending.append(events.RequestReceived(line))
+        command = self._table.recognise(line)
+        if command is None:
+            self._pending.append(self._table.unrecognised)
+        else:
+            self._obey(command, line)
+        return True
+
+    def _wait_for_line(self) -> bool:
         self._searched = len(self._buffer)
         if self._searched < LINE_LIMIT:
             return False
-        self.state = State.REST_OF_LINE
+        self.state = _REST_OF_LINE
         self._searched = 0
-        self._events.append(self._table.line_too_long)
+        self._pending.append(self._table.line_too_long)
         return True
 
     def _skip_line(self) -> bool:
@@ -109,68 +134,60 @@ class Session:
             self._buffer.clear()
             return False
         del self._buffer[: end + 1]
-        self.state = State.COMMAND
+        self.state = _COMMAND
         return True
 
-    def _answer(self, line: str) -> None:
-        command = self._table.recognise(line)
-        if command is None:
-            self._events.append(self._table.unrecognised)
-            return
-        if command.starts_message and self._table.several_messages:
+    def _obey(self, command: Command, line: str) -> None:
+        table = self._table
+        if table.several_messages and command.starts_message:
             self._start_next_message()
         message = self._message
         command.forgets(message)
         answer, argument = command.judge(message, line)
         command.record(message, line, answer.line, argument)
-        succeeded = argument is not None
-        self._reply(answer, command.delay, ends=self._ends(command, succeeded))
-        if succeeded and command.next is Next.BODY:
-            self.state = State.BODY
-            self._body = Body(self._table.body.limit)
+        if argument is None:
+            self._reply(answer, command.delay, ends=table.fail_fast)
+            return
+        self._reply(answer, command.delay, ends=command.next is CLOSE)
+        if command.next is BODY:
+            self.state = _BODY
+            self._body = Body(table.body.limit)
 
     def _start_next_message(self) -> None:
         finished = self._message
         if finished.rset and finished.is_consistent:
             self._message = Message()
             self._message.inherit_helo(finished)
-            self._events.append(events.TransactionEnded(finished))
+            self._pending.append(events.TransactionEnded(finished))
 
     def _read_body(self) -> bool:
         if not self._buffer:
             return False
-        data, self._buffer = self._buffer, bytearray()
-        lines, rest = self._body.feed(data)
-        if lines:
-            self._events.append(events.BodyReceived(lines))
-        if rest is not None:
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        rest = self._body.feed(data)
+        if rest is None:
+            self._pending.append(events.BodyReceived(data))
+        else:
+            self._pending.append(events.BodyReceived(data[: len(data) - len(rest)]))
             self._buffer += rest
-            self.state = State.COMMAND
+            self.state = _COMMAND
             self._answer_body()
-        return bool(self._events)
+        return True
 
     def _answer_body(self) -> None:
         message, row, content = self._message, self._table.body, self._body.content()
-        self._body = Body(0)
+        self._body = _NO_BODY
         message.msg = content is not None
         message.msg_request = content or b""
         answer = row.accepted if message.msg else row.too_big
         message.msg_response = answer.line
         self._reply(answer, row.delay, ends=self._table.fail_fast and not message.msg)
 
-    def _ends(self, command: Command, succeeded: bool) -> bool:
-        return command.next is Next.CLOSE if succeeded else self._table.fail_fast
-
     def _reply(self, answer: Reply, delay: int, *, ends: bool) -> None:
         if delay:
-            self._events.append(events.ReplyDelayed(delay))
+            self._pending.append(events.ReplyDelayed(delay))
         if ends:
             # Before the reply: a client that has its 221 finds its message stored.
-            self._events.append(events.TransactionEnded(self._message))
-        self._events.append(answer)
-        if ends:
-            self.state = State.ENDED
-
-    def _end(self) -> None:
-        self.state = State.ENDED
-        self._events.append(events.TransactionEnded(self._message))
+            self._end()
+        self._pending.append(answer)
