@@ -97,7 +97,8 @@ class _Settings:
 def _checked(known: Setting, value: Any) -> Any:
     kind = type(known.default)
     if kind is tuple:
-        if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+        is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+        if not is_list or not all(isinstance(item, str) for item in value):
             raise ConfigurationError(f"{known.field} takes a list of texts, not {value!r}")
         return tuple(value)
     if type(value) is not kind:
@@ -136,21 +137,15 @@ class Configuration(_Settings):
     session_timeout: int = _seconds(
         "sessionTimeout", SESSION, "how long to wait for a command or a whole body", default=30
     )
-    is_cmd_fail_fast: bool = setting(
-        "failFast", SESSION, "close the session after a failed command", default=False
-    )
-    multiple_rcptto: bool = setting(
-        "multipleRcptto", SESSION, "keep every RCPT TO of a message", default=False
-    )
+    is_cmd_fail_fast: bool = setting("failFast", SESSION, "close the session after a failed command", default=False)
+    multiple_rcptto: bool = setting("multipleRcptto", SESSION, "keep every RCPT TO of a message", default=False)
     multiple_message_receiving: bool = setting(
         "multipleMessageReceiving",
         SESSION,
         "take several messages a session, with RSET between them",
         default=False,
     )
-    msg_size_limit: int = setting(
-        "msgSizeLimit", SESSION, "largest message body", default=10485760, unit="bytes"
-    )
+    msg_size_limit: int = setting("msgSizeLimit", SESSION, "largest message body", default=10485760, unit="bytes")
 
     blacklisted_helo_domains: Sequence[str] = setting(
         "blacklistedHeloDomains", REFUSALS, "HELO arguments to refuse", default=()
@@ -165,19 +160,13 @@ class Configuration(_Settings):
         "notRegisteredEmails", REFUSALS, "RCPT TO addresses that do not exist", default=()
     )
 
-    response_delay_helo: int = _seconds(
-        "responseDelayHelo", DELAYS, "delay of the reply to HELO, EHLO", default=0
-    )
+    response_delay_helo: int = _seconds("responseDelayHelo", DELAYS, "delay of the reply to HELO, EHLO", default=0)
     response_delay_mailfrom: int = _seconds(
         "responseDelayMailfrom", DELAYS, "delay of the reply to MAIL FROM", default=0
     )
-    response_delay_rcptto: int = _seconds(
-        "responseDelayRcptto", DELAYS, "delay of the reply to RCPT TO", default=0
-    )
+    response_delay_rcptto: int = _seconds("responseDelayRcptto", DELAYS, "delay of the reply to RCPT TO", default=0)
     response_delay_data: int = _seconds("responseDelayData", DELAYS, "delay of the reply to DATA", default=0)
-    response_delay_message: int = _seconds(
-        "responseDelayMessage", DELAYS, "delay of the reply to the body", default=0
-    )
+    response_delay_message: int = _seconds("responseDelayMessage", DELAYS, "delay of the reply to the body", default=0)
     response_delay_rset: int = _seconds("responseDelayRset", DELAYS, "delay of the reply to RSET", default=0)
     response_delay_noop: int = _seconds("responseDelayNoop", DELAYS, "delay of the reply to NOOP", default=0)
     response_delay_quit: int = _seconds("responseDelayQuit", DELAYS, "delay of the reply to QUIT", default=0)
@@ -244,12 +233,8 @@ class Configuration(_Settings):
         shown_default=f'"{_TOO_BIG.format(limit="N")}"',
     )
     msg_msg_received: str = _reply("msgMsgReceived", "to a body", default=_RECEIVED)
-    msg_invalid_cmd_rset_sequence: str = _reply(
-        "msgInvalidCmdRsetSequence", "to RSET before HELO", default=_HELO_FIRST
-    )
-    msg_invalid_cmd_rset_arg: str = _reply(
-        "msgInvalidCmdRsetArg", "to RSET with an argument", default=_INVALID_COMMAND
-    )
+    msg_invalid_cmd_rset_sequence: str = _reply("msgInvalidCmdRsetSequence", "to RSET before HELO", default=_HELO_FIRST)
+    msg_invalid_cmd_rset_arg: str = _reply("msgInvalidCmdRsetArg", "to RSET with an argument", default=_INVALID_COMMAND)
     msg_rset_received: str = _reply("msgRsetReceived", "to RSET", default=_OK)
     msg_noop_received: str = _reply("msgNoopReceived", "to NOOP", default=_OK)
     msg_quit_cmd: str = _reply("msgQuitCmd", "to QUIT", default="221 Closing connection")

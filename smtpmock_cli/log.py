@@ -37,9 +37,7 @@ class Log:
     :param clock: gives seconds since 1970.
     """
 
-    def __init__(
-        self, out: Any, err: Any, *, activity: bool = True, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, out: Any, err: Any, *, activity: bool = True, clock: Callable[[], float] = time.time) -> None:
         self.activity = activity and out is not None
         self._out = _Sink(out)
         self._err = _Sink(err)

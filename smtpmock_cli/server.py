@@ -239,9 +239,7 @@ class Server:
         for session in list(self._sessions):
             session.cut()
         self._stopped(
-            "SMTP mock server was force stopped by timeout"
-            if forced
-            else "SMTP mock server was stopped successfully"
+            "SMTP mock server was force stopped by timeout" if forced else "SMTP mock server was stopped successfully"
         )
 
     def _stopped(self, line: str) -> None:

@@ -70,11 +70,7 @@ def in_bytes(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [in_bytes(item) for item in value]
     if isinstance(value, dict):
-        return (
-            {name: in_bytes(item) for name, item in value.items()}
-            if "b64" not in value
-            else recorded_bytes(value)
-        )
+        return {name: in_bytes(item) for name, item in value.items()} if "b64" not in value else recorded_bytes(value)
     return value
 
 
@@ -206,12 +202,10 @@ def free_port() -> int:
 class Daemon:
     """The program as a process, listening; its log is on unless told otherwise."""
 
-    def __init__(self, *flags: str, program: Sequence[str] = PROGRAM, **options: Any) -> None:
-        self.port = free_port()
+    def __init__(self, *flags: str, program: Sequence[str] = PROGRAM, port: int = 0, **options: Any) -> None:
+        self.port = port or free_port()
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process = subprocess.Popen(
-            [*program, f"-port={self.port}", "-log", *flags], cwd=ROOT, **(pipes | options)
-        )
+        self.process = subprocess.Popen([*program, f"-port={self.port}", "-log", *flags], cwd=ROOT, **(pipes | options))
 
     def wait_until_listening(self) -> None:
         """Return once the log says so."""
@@ -230,22 +224,23 @@ class Daemon:
         out, err = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, log_texts(out), log_texts(err)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
 
 @contextmanager
 def daemon(*flags: str, **options: Any) -> Iterator[Daemon]:
     """A daemon that listens, and is gone afterwards whatever happened."""
-    running = Daemon(*flags, **options)
-    try:
+    with Daemon(*flags, **options) as running:
         running.wait_until_listening()
         yield running
-    finally:
-        running.process.kill()
-        running.process.communicate()
 
 
 def log_texts(output: bytes | None) -> list[str]:
     """Log lines without their stamps: ``LEVEL: TEXT``."""
     lines = (output or b"").decode("utf-8", "surrogateescape").splitlines()
-    return [
-        f"{level}: {rest.split(' ', 2)[2]}" for level, _, rest in (line.partition(": ") for line in lines)
-    ]
+    return [f"{level}: {rest.split(' ', 2)[2]}" for level, _, rest in (line.partition(": ") for line in lines)]

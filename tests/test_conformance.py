@@ -50,9 +50,7 @@ def test_session(case: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> Non
         check_log(out[:end], session)
         out = out[end:]
     assert out == []
-    assert log_texts(in_bytes(output.err)) == [
-        line for session in case["sessions"] for line in session["stderr"]
-    ]
+    assert log_texts(in_bytes(output.err)) == [line for session in case["sessions"] for line in session["stderr"]]
 
 
 def check_session(session: dict[str, Any], server: Server, settings: Configuration) -> None:
@@ -62,9 +60,7 @@ def check_session(session: dict[str, Any], server: Server, settings: Configurati
         assert (client.rest() if session["closed_by_server"] else client.end()) == b""
     messages = server.wait_for_messages_and_purge(len(session["messages"]), PATIENCE)
     if not any(silent):
-        assert [record(message) for message in messages] == [
-            in_bytes(recorded) for recorded in session["messages"]
-        ]
+        assert [record(message) for message in messages] == [in_bytes(recorded) for recorded in session["messages"]]
 
 
 def check_step(client: Client, step: dict[str, Any], settings: Configuration) -> bool:
@@ -96,9 +92,7 @@ def sorted_start(lines: list[str]) -> list[str]:
     return [STARTED, *(line for line in lines if line != STARTED)] if STARTED in lines else lines
 
 
-@pytest.mark.parametrize(
-    ("command", "before"), [("helo", b""), ("mailfrom", HELO), ("rcptto", HELO + MAIL)], ids=str
-)
+@pytest.mark.parametrize(("command", "before"), [("helo", b""), ("mailfrom", HELO), ("rcptto", HELO + MAIL)], ids=str)
 def test_arguments(command: str, before: bytes) -> None:
     table = command_table(configuration(ARGUMENTS["flags"]))
     wrong = []

@@ -50,6 +50,7 @@ class Connection:
         "_input_ended",
         "_is_open",
         "_loop",
+        "_patience",
         "_reading",
         "_sock",
         "_timer",
@@ -77,6 +78,7 @@ class Connection:
         self._closing = False
         self._is_open = True
         self._deadline = _NEVER
+        self._patience = _NEVER
         self._timer: Timer | None = None
 
     @property
@@ -107,7 +109,11 @@ class Connection:
         self._rearm()
 
     def set_deadline(self, seconds: float) -> None:
-        """Tell the protocol if so many seconds pass before the deadline is set anew."""
+        """Tell the protocol if so many seconds pass before the deadline is set anew.
+
+        A peer that takes some of what it had blocked gets them again.
+        """
+        self._patience = seconds
         self._deadline = self._loop.now + seconds
         # The one timer looks again when it rings: a later deadline costs nothing.
         if self._timer is None or self._deadline < self._timer.when:
@@ -132,8 +138,10 @@ class Connection:
         self._is_open = False
         if self._timer is not None:
             self._timer.cancel()
-        self._watch.wait_for(0)
+        self._watch.close()
         self._sock.close()
+        # Cycles that only the garbage collector would find could hold a large body for a long time.
+        del self.protocol
         self._ended(self)
 
     def _rearm(self) -> None:
@@ -178,6 +186,8 @@ class Connection:
         except OSError as error:
             self._fail(error, sending=True)
             return
+        if self.is_blocked and count:
+            self.set_deadline(self._patience)
         if count < len(self._unsent):
             self._unsent = self._unsent[count:]
             self._block()

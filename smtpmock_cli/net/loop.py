@@ -46,6 +46,11 @@ class Watch:
             selector.modify(self._sock, events, self)
         self.events = events
 
+    def close(self) -> None:
+        """Wait for nothing ever again, and let go of who was to be called."""
+        self.wait_for(0)
+        self.callback = _nobody
+
 
 class Timer:
     """A call to come. Its time is the loop's clock's, in seconds."""
@@ -59,9 +64,8 @@ class Timer:
 
     def cancel(self) -> None:
         """Take the call back; harmless where it was made or taken back already."""
-        if self.callback is not None:
-            self.callback = None
-            self._loop.timer_cancelled()
+        self.callback = None
+        self._loop.sweep_timers()
 
 
 class Loop:
@@ -84,7 +88,7 @@ class Loop:
         self._sends: list[Callable[[], None]] = []
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_count = 0
-        self._cancelled = 0
+        self._sweep_at = _TIMERS_WORTH_SWEEPING
         self._calls: deque[Callable[[], None]] = deque()
         self._running = False
         self._on_signal: Callable[[int], None] | None = None
@@ -164,28 +168,26 @@ class Loop:
     def _patience(self) -> float | None:
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
-            self._cancelled -= 1
         if self._sends:
             return 0.0
         return max(0.0, self._timers[0][0] - self.clock()) if self._timers else None
 
     def _run_timers(self) -> None:
-        now = self.now
-        while self._timers and self._timers[0][0] <= now:
-            timer = heapq.heappop(self._timers)[2]
+        # First collected, then called: one that is armed meanwhile, even for now, has its next turn.
+        due: list[Timer] = []
+        while self._timers and self._timers[0][0] <= self.now:
+            due.append(heapq.heappop(self._timers)[2])
+        for timer in due:
             callback, timer.callback = timer.callback, None
-            if callback is None:
-                self._cancelled -= 1
-            else:
+            if callback is not None:
                 callback()
 
-    def timer_cancelled(self) -> None:
-        """Sweep once most timers are cancelled: else each short session leaves one for its timeout."""
-        self._cancelled += 1
-        if self._cancelled > _TIMERS_WORTH_SWEEPING and self._cancelled * 2 > len(self._timers):
+    def sweep_timers(self) -> None:
+        """Forget cancelled timers now and then: else each short session leaves one for its timeout."""
+        if len(self._timers) > self._sweep_at:
             self._timers = [entry for entry in self._timers if entry[2].callback is not None]
             heapq.heapify(self._timers)
-            self._cancelled = 0
+            self._sweep_at = max(_TIMERS_WORTH_SWEEPING, 2 * len(self._timers))
 
     def _woken(self) -> None:
         try:
@@ -197,6 +199,10 @@ class Loop:
                 self._on_signal(number)
         while self._calls:
             self._calls.popleft()()
+
+
+def _nobody() -> None:
+    """Who is called once nobody is."""
 
 
 def _wake_pair() -> tuple[socket.socket, socket.socket]:

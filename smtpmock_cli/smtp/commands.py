@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..configuration import Configuration
 from ..message import Message
-from . import grammar
+from . import grammar, transaction
 from .events import Reply, reply
 
 
@@ -117,7 +117,7 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
     helo = Command(
         words="helo",
         forgets=Message.forget_from_helo,
-        in_sequence=_always,
+        in_sequence=transaction.always,
         out_of_sequence=reply(configuration.msg_invalid_cmd_helo_sequence),
         argument=grammar.helo_argument,
         bad_argument=reply(configuration.msg_invalid_cmd_helo_arg),
@@ -128,13 +128,13 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
             ),
         ),
         accepted=reply(configuration.msg_helo_received),
-        record=_record_helo,
+        record=transaction.record_helo,
         delay=configuration.response_delay_helo,
     )
     mail = Command(
         words="mail from:",
         forgets=Message.forget_from_mailfrom,
-        in_sequence=_after_helo,
+        in_sequence=transaction.after_helo,
         out_of_sequence=reply(configuration.msg_invalid_cmd_mailfrom_sequence),
         argument=grammar.mailfrom_address,
         bad_argument=reply(configuration.msg_invalid_cmd_mailfrom_arg),
@@ -145,14 +145,14 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
             ),
         ),
         accepted=reply(configuration.msg_mailfrom_received),
-        record=_record_mailfrom,
+        record=transaction.record_mailfrom,
         delay=configuration.response_delay_mailfrom,
         starts_message=True,
     )
     rcpt = Command(
         words="rcpt to:",
-        forgets=_nothing if configuration.multiple_rcptto else Message.forget_from_rcptto,
-        in_sequence=_after_mailfrom,
+        forgets=transaction.forget_nothing if configuration.multiple_rcptto else Message.forget_from_rcptto,
+        in_sequence=transaction.after_mailfrom,
         out_of_sequence=reply(configuration.msg_invalid_cmd_rcptto_sequence),
         argument=grammar.rcptto_address,
         bad_argument=reply(configuration.msg_invalid_cmd_rcptto_arg),
@@ -167,52 +167,52 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
             ),
         ),
         accepted=reply(configuration.msg_rcptto_received),
-        record=_rcptto_recorder(configuration),
+        record=transaction.rcptto_recorder(configuration),
         delay=configuration.response_delay_rcptto,
     )
     data = Command(
         words="data",
         forgets=Message.forget_from_data,
-        in_sequence=_after_rcptto,
+        in_sequence=transaction.after_rcptto,
         out_of_sequence=reply(configuration.msg_invalid_cmd_data_sequence),
         argument=_only("data"),
         bad_argument=unrecognised,
         refusals=(),
         accepted=reply(configuration.msg_data_received),
-        record=_record_data,
+        record=transaction.record_data,
         delay=configuration.response_delay_data,
         next=BODY,
     )
     rset = Command(
         words="rset",
-        forgets=_forget_unfinished
+        forgets=transaction.forget_unfinished
         if configuration.multiple_message_receiving
         else Message.forget_from_mailfrom,
-        in_sequence=_after_helo,
+        in_sequence=transaction.after_helo,
         out_of_sequence=reply(configuration.msg_invalid_cmd_rset_sequence),
         argument=_only("rset"),
         bad_argument=reply(configuration.msg_invalid_cmd_rset_arg),
         refusals=(),
         accepted=reply(configuration.msg_rset_received),
-        record=_record_rset,
+        record=transaction.record_rset,
         delay=configuration.response_delay_rset,
     )
     noop = Command(
         words="noop",
-        forgets=_nothing,
-        in_sequence=_always,
+        forgets=transaction.forget_nothing,
+        in_sequence=transaction.always,
         out_of_sequence=unrecognised,
         argument=_anything,
         bad_argument=unrecognised,
         refusals=(),
         accepted=reply(configuration.msg_noop_received),
-        record=_record_noop,
+        record=transaction.record_noop,
         delay=configuration.response_delay_noop,
     )
     quit_ = noop._replace(
         words="quit",
         accepted=reply(configuration.msg_quit_cmd),
-        record=_record_quit,
+        record=transaction.record_quit,
         delay=configuration.response_delay_quit,
         next=CLOSE,
         bare=True,
@@ -229,83 +229,9 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
     }
 
 
-def _always(_: Message) -> bool:
-    return True
-
-
-def _after_helo(message: Message) -> bool:
-    return message.helo
-
-
-def _after_mailfrom(message: Message) -> bool:
-    return message.helo and message.mailfrom
-
-
-def _after_rcptto(message: Message) -> bool:
-    return message.helo and message.mailfrom and message.rcptto
-
-
-def _nothing(_: Message) -> None:
-    pass
-
-
-def _forget_unfinished(message: Message) -> None:
-    if not message.is_consistent:
-        message.forget_from_mailfrom()
-
-
 def _anything(line: str) -> str | None:
     return line
 
 
 def _only(word: str) -> Callable[[str], str | None]:
     return lambda line: line if grammar.is_word(word, line) else None
-
-
-def _record_helo(message: Message, request: str, response: str, argument: str | None) -> None:
-    message.helo_request = request
-    message.helo_response = response
-    message.helo = argument is not None
-
-
-def _record_mailfrom(message: Message, request: str, response: str, argument: str | None) -> None:
-    message.mailfrom_request = request
-    message.mailfrom_response = response
-    message.mailfrom = argument is not None
-    message.reverse_path = argument or ""
-
-
-def _rcptto_recorder(configuration: Configuration) -> Callable[[Message, str, str, str | None], None]:
-    success = configuration.msg_rcptto_received
-
-    def record(message: Message, request: str, response: str, argument: str | None) -> None:
-        message.rcptto_request_response.append((request, response))
-        if argument is not None:
-            message.forward_paths.append(argument)
-        if configuration.multiple_rcptto:
-            # The reply's text decides, not the check: the reference looks for it among the pairs.
-            message.rcptto = message.rcptto or response == success
-        else:
-            message.rcptto = argument is not None
-
-    return record
-
-
-def _record_data(message: Message, request: str, response: str, argument: str | None) -> None:
-    message.data_request = request
-    message.data_response = response
-    message.data = argument is not None
-
-
-def _record_rset(message: Message, request: str, response: str, argument: str | None) -> None:
-    message.rset_request = request
-    message.rset_response = response
-    message.rset = argument is not None
-
-
-def _record_noop(message: Message, _request: str, _response: str, argument: str | None) -> None:
-    message.noop = argument is not None
-
-
-def _record_quit(message: Message, _request: str, _response: str, argument: str | None) -> None:
-    message.quit_sent = argument is not None

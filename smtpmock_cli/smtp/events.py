@@ -58,16 +58,7 @@ class SessionEnded(NamedTuple):
     """Close the connection once the last reply is out. Pulled again, it comes again."""
 
 
-Event = (
-    NeedData
-    | RequestReceived
-    | BodyReceived
-    | ReplyDelayed
-    | Reply
-    | TransactionEnded
-    | InputEnded
-    | SessionEnded
-)
+Event = NeedData | RequestReceived | BodyReceived | ReplyDelayed | Reply | TransactionEnded | InputEnded | SessionEnded
 
 NEED_DATA = NeedData()
 INPUT_ENDED = InputEnded()

@@ -1,0 +1,161 @@
+"""The mail clients and servers that tests and benchmarks run: found on the PATH, or fetched.
+
+Invariants: nothing is installed; what is fetched lies whole in ``.cache/tools``, or not at all, and is
+fetched once. A tool that cannot be had is a :class:`ToolMissing` that says how to get it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+CACHE = Path(__file__).parent.parent.parent / ".cache" / "tools"
+FETCH_TIMEOUT = 120.0
+"""Seconds that one step of a download may take."""
+
+
+class Tool(NamedTuple):
+    """How to run a program: ``subprocess.run([*tool.argv, ...], env=tool.env)``."""
+
+    argv: list[str]
+    env: dict[str, str]
+
+
+class ToolMissing(Exception):  # noqa: N818 - a reason to skip a test, no mistake
+    """A tool is not here and cannot be fetched; the text names it and how to install it."""
+
+
+def curl() -> Tool:
+    return Tool([_on_path("curl", "Debian: apt-get install curl")], dict(os.environ))
+
+
+def swaks() -> Tool:
+    installed = shutil.which("swaks")
+    if installed:
+        return Tool([installed], dict(os.environ))
+    perl = _on_path("perl", "Debian: apt-get install perl")
+    return Tool([perl, str(_unpacked("swaks", "swaks") / "usr/bin/swaks")], dict(os.environ))
+
+
+def node_with_nodemailer() -> Tool:
+    """Node, for which ``require("nodemailer")`` works."""
+    node = _on_path("node", "Debian: apt-get install nodejs")
+    installed = _fetched("node", _npm_install_nodemailer, "nodemailer", "npm install nodemailer")
+    return Tool([node], {**os.environ, "NODE_PATH": str(installed / "node_modules")})
+
+
+def ruby_with_net_smtp() -> Tool:
+    """Ruby, for which ``require "net/smtp"`` works; a gem of its own since Ruby 3.1."""
+    ruby = _on_path("ruby", "Debian: apt-get install ruby ruby-net-smtp")
+    if _exit_code(Tool([ruby, "-e", 'require "net/smtp"'], dict(os.environ))) != 0:
+        raise ToolMissing("Ruby's net/smtp is missing: install it (gem install net-smtp)")
+    return Tool([ruby], dict(os.environ))
+
+
+def smtp_source() -> Tool:
+    """Postfix's load generator."""
+    return _of_postfix("smtp-source")
+
+
+def smtp_sink() -> Tool:
+    """Postfix's fake server; started by root it wants ``-u`` and a user."""
+    return _of_postfix("smtp-sink")
+
+
+def _of_postfix(name: str) -> Tool:
+    # Not on every user's PATH: the directory of the system's own programs.
+    installed = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
+    if installed:
+        return Tool([installed], dict(os.environ))
+    tree = _unpacked("postfix", name)
+    tool = Tool([str(tree / "usr/sbin" / name)], {**os.environ, "LD_LIBRARY_PATH": str(tree / "usr/lib/postfix")})
+    # Without arguments it tells its usage, and fails.
+    if _exit_code(tool) == _LIBRARY_MISSING:
+        raise ToolMissing(f"{name} lacks a shared library: install it (Debian: apt-get install postfix)")
+    return tool
+
+
+_LIBRARY_MISSING = 127
+"""The exit code of the dynamic linker."""
+
+
+def _on_path(name: str, how: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise _missing(name, how)
+    return found
+
+
+def _missing(name: str, how: str) -> ToolMissing:
+    return ToolMissing(f"{name} is missing: install it ({how})")
+
+
+def _exit_code(tool: Tool) -> int:
+    return subprocess.run(tool.argv, env=tool.env, capture_output=True, timeout=FETCH_TIMEOUT).returncode
+
+
+def _fetched(folder: str, fetch_into: Callable[[Path], None], name: str, how: str) -> Path:
+    """The cache's folder, which ``fetch_into`` fills if it is not there yet."""
+    kept = CACHE / folder
+    if kept.is_dir():
+        return kept
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix=f"{folder}.") as work:
+        made = Path(work) / "made"
+        made.mkdir()
+        try:
+            fetch_into(made)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise _missing(name, how) from error
+        _move(made, kept)
+    return kept
+
+
+def _move(made: Path, kept: Path) -> None:
+    try:
+        made.rename(kept)
+    except OSError:
+        if not kept.is_dir():  # else another run was first, and its folder is as good
+            raise
+
+
+def _unpacked(package: str, name: str) -> Path:
+    """The files of the Debian package that a tool is in."""
+
+    def download(into: Path) -> None:
+        _run(["dpkg-deb", "-x", str(_downloaded(package, into.parent)), str(into)], into)
+
+    how = f"Debian: apt-get install {package}"
+    if shutil.which("apt-get") is None and not (CACHE / package).is_dir():
+        raise _missing(name, how)
+    return _fetched(package, download, name, how)
+
+
+def _downloaded(package: str, folder: Path) -> Path:
+    command = ["apt-get", "download", package]
+    try:
+        _run(command, folder)
+    except subprocess.CalledProcessError:
+        if os.geteuid() != 0:
+            raise
+        # Without package lists, as in a fresh container, there is nothing to choose from.
+        _run(["apt-get", "update"], folder)
+        _run(command, folder)
+    return next(folder.glob("*.deb"))
+
+
+def _npm_install_nodemailer(folder: Path) -> None:
+    npm = _on_path("npm", "Debian: apt-get install npm")
+    quiet = ["--silent", "--no-audit", "--no-fund", "--no-update-notifier", "--ignore-scripts"]
+    _run([npm, "install", "--prefix", str(folder), *quiet, "nodemailer"], folder)
+
+
+def _run(command: list[str], folder: Path) -> None:
+    # Not: capture_output, because a child that outlives the timeout would hold the pipes open.
+    null = subprocess.DEVNULL
+    subprocess.run(command, cwd=folder, check=True, stdin=null, stdout=null, stderr=null, timeout=FETCH_TIMEOUT)

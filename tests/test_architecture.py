@@ -1,0 +1,149 @@
+"""The house rules that a machine can hold: who may import whom, what a start imports, what is public."""
+
+from __future__ import annotations
+
+import ast
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import smtpmock_cli
+from tests.helpers import PATIENCE, ROOT, TRANSACTION, Daemon
+
+PACKAGE = ROOT / "smtpmock_cli"
+MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix() for path in PACKAGE.rglob("*.py"))
+
+# From the roof to the ground; what stands in one row may know the rows below it, and its own.
+LAYERS = (
+    ("__main__",),
+    ("cli", "flags"),
+    ("__init__",),
+    ("server",),
+    ("net/smtp",),
+    ("net/connection", "net/listener", "net/signals"),
+    ("net/__init__", "net/loop"),
+    ("smtp/session",),
+    ("smtp/commands", "smtp/body"),
+    ("smtp/__init__", "smtp/grammar", "smtp/events", "smtp/transaction"),
+    ("store",),
+    ("configuration", "message", "log"),
+    ("errors", "version"),
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+# What a pure module may use of the standard library.
+PURE = {"__future__", "collections", "enum", "ipaddress", "typing"}
+
+# The modules of the standard library that a start may import besides those of the interpreter and Click.
+START_BUDGET = {"_heapq", "_socket", "array", "heapq", "math", "select", "selectors", "signal", "socket"}
+START_BUDGET |= {"importlib._abc", "importlib.util", "runpy"}  # the interpreter's way to run a module
+NEVER_AT_START = {"ssl", "h11", "email", "json", "logging", "asyncio", "dataclasses", "ipaddress", "tomllib", "http"}
+
+
+def imports(module: str) -> set[str]:
+    """Absolute names, and the package's own as paths below it; those for types only do not count."""
+    path = PACKAGE / f"{module}.py"
+    found: set[str] = set()
+    for node in run_time_nodes(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= resolved(path, node)
+    return found
+
+
+def run_time_nodes(tree: ast.AST) -> list[ast.AST]:
+    nodes = []
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)):
+            nodes += [node, *run_time_nodes(node)]
+    return nodes
+
+
+def resolved(path: Path, node: ast.ImportFrom) -> set[str]:
+    name = node.module or ""
+    if not node.level and not name.startswith("smtpmock_cli"):
+        return {name}
+    folder = PACKAGE if not node.level else path.parents[node.level - 1]
+    target = folder.joinpath(*name.removeprefix("smtpmock_cli").strip(".").split("."))
+    if target.is_dir():
+        inner = [target / alias.name for alias in node.names]
+        paths = [item if item.with_suffix(".py").exists() else target / "__init__" for item in inner]
+    else:
+        paths = [target]
+    return {item.relative_to(PACKAGE).as_posix() for item in paths}
+
+
+def test_every_module_has_its_level() -> None:
+    assert sorted(LEVEL) == MODULES
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_arrows_go_down_only(module: str) -> None:
+    up = {name for name in imports(module) if name in LEVEL and LEVEL[name] < LEVEL[module]}
+    assert up == set()
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("smtp/")])
+def test_the_session_is_pure(module: str) -> None:
+    outside = {name.split(".")[0] for name in imports(module) if name not in LEVEL}
+    assert outside <= PURE
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_stay_small(module: str) -> None:
+    limit = 400 if module == "configuration" else 300
+    assert len((PACKAGE / f"{module}.py").read_text("utf-8").splitlines()) <= limit
+
+
+def imported(stderr: bytes) -> set[str]:
+    """The modules that ``-X importtime`` tells of."""
+    return set(re.findall(r"^import time:.*\| +(\S+)$", stderr.decode(), re.MULTILINE))
+
+
+def test_a_start_imports_what_it_uses_and_no_more() -> None:
+    """From the spawn to the end, with a transaction between."""
+    telling = (sys.executable, "-X", "importtime")
+    with Daemon(program=(*telling, "-m", "smtpmock_cli")) as running:
+        running.wait_until_listening()
+        with running.client() as client:
+            client.send(TRANSACTION + b"QUIT\r\n")
+            client.rest()
+        running.signal(signal.SIGTERM)
+        started = imported(running.process.communicate(timeout=PATIENCE)[1])
+    click_alone = subprocess.run([*telling, "-c", "import click"], capture_output=True, timeout=PATIENCE, check=True)
+    assert "smtpmock_cli.server" in started
+    assert started.isdisjoint(NEVER_AT_START)
+    ours = {name for name in started if name.startswith("smtpmock_cli")}
+    assert ours >= {"smtpmock_cli.net.smtp"}
+    assert "smtpmock_cli.store" not in ours
+    assert started - ours - imported(click_alone.stderr) <= START_BUDGET
+
+
+def test_public_names() -> None:
+    assert sorted(smtpmock_cli.__all__) == [
+        "Configuration",
+        "ConfigurationError",
+        "Message",
+        "Server",
+        "ServerStartError",
+        "ServerStateError",
+        "SmtpMockError",
+        "WaitTimeoutError",
+    ]
+    public = {name for name in vars(smtpmock_cli.Server) if not name.startswith("_")}
+    assert public == {
+        "messages",
+        "messages_and_purge",
+        "port_number",
+        "serve",
+        "start",
+        "stop",
+        "wait_for_messages",
+        "wait_for_messages_and_purge",
+    }
+    assert all((getattr(smtpmock_cli, name).__doc__ or "").strip() for name in smtpmock_cli.__all__)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import email
+import email.policy
+import email.utils
+from datetime import datetime
+
+import pytest
+
+from smtpmock_cli.message import Message
+from tests.helpers import BODY, ENVELOPE, MAIL, RCPT, TRANSACTION, play
+
+
+def kept(sent: bytes) -> Message:
+    """The message of these commands, as a server keeps it."""
+    message = play(sent).messages[0]
+    message.id, message.received_at = 7, 1_700_000_000.0
+    message.client_address, message.server_address = "192.0.2.1", "2001:db8::1"
+    return message
+
+
+@pytest.mark.parametrize(("verb", "protocol"), [(b"EHLO", "ESMTP"), (b"helo", "SMTP")])
+def test_mail_form_begins_with_its_trace(verb: bytes, protocol: str) -> None:
+    mail = kept(TRANSACTION.replace(b"HELO", verb)).as_mail()
+    header, body = mail.split(b"Subject:", 1)
+    assert b"Subject:" + body == BODY
+    parsed = email.message_from_bytes(header, policy=email.policy.default)
+    assert parsed["Return-Path"] == "<a@example.com>"
+    trace, _, date = parsed["Received"].rpartition("; ")
+    assert trace == (f"from example.com ([192.0.2.1])\tby [IPv6:2001:db8::1] with {protocol} id 7\tfor <b@example.com>")
+    assert email.utils.parsedate_to_datetime(date).timestamp() == 1_700_000_000
+    assert isinstance(email.utils.parsedate_to_datetime(date), datetime)
+    assert all(line.endswith(b"\r\n") for line in header.splitlines(keepends=True))
+
+
+def test_blind_copies_stay_blind() -> None:
+    from tests.helpers import Configuration, play_pieces
+
+    two = ENVELOPE + RCPT.replace(b"b@", b"c@") + b"DATA\r\n" + BODY + b".\r\n"
+    message = play_pieces([two], Configuration(multiple_rcptto=True)).messages[0]
+    assert message.forward_paths == ["b@example.com", "c@example.com"]
+    assert b"for <" not in message.as_mail()
+
+
+def test_a_record_of_nothing_has_a_mail_form_too() -> None:
+    mail = kept(b"")
+    assert mail.as_mail().startswith(b"Return-Path: <>\r\nReceived: from [192.0.2.1] ([192.0.2.1])\r\n")
+
+
+def test_the_body_is_not_touched() -> None:
+    body = b"From me\r\n\xff\x00\r\n"
+    message = kept(ENVELOPE + b"DATA\r\n" + body + b".\r\n")
+    assert message.msg_request == body
+    assert message.as_mail().endswith(b"\r\n" + body)
+
+
+def test_repr_says_how_far_it_got() -> None:
+    assert repr(kept(ENVELOPE)) == (
+        "<Message 7: from <a@example.com> to ['b@example.com'], 0 bytes, succeeded: helo, mailfrom, rcptto>"
+    )
+    assert "nothing" in repr(kept(MAIL))
+
+
+def test_the_record_has_every_field_in_order() -> None:
+    assert tuple(Message().as_dict()) == Message.RECORD_FIELDS

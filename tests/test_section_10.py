@@ -1,0 +1,161 @@
+"""Where we are better than the reference on purpose: each row of the README's table has its test here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smtpmock_cli import Configuration, Server
+from smtpmock_cli.smtp.session import LINE_LIMIT
+from tests.helpers import ENVELOPE, PATIENCE, ROOT, Client, Daemon, daemon, play
+from tests.test_cli import run, wait_for_line
+from tests.test_server import has_ipv6
+
+ROWS: dict[str, Callable[..., Any]] = {}
+INVALID = Configuration().msg_invalid_cmd
+
+
+def row(title: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Name the table's row that a test shows."""
+
+    def remember(test: Callable[..., Any]) -> Callable[..., Any]:
+        ROWS[title] = test
+        return test
+
+    return remember
+
+
+@row("`NOOP arg`")
+def test_noop_with_an_argument() -> None:
+    played = play(b"NOOP x\r\n", Configuration(msg_noop_received="250 custom"))
+    assert played.replies[1:] == ["250 custom"]
+    assert played.messages[0].noop
+
+
+@row("`QUIT arg`; a first word that is no command, though the line holds one (`FOO data`)")
+@pytest.mark.parametrize("line", [b"QUIT x", b"FOO data", b"XNOOP", b"HELO\texample.com"])
+def test_unrecognised(line: bytes) -> None:
+    played = play(line + b"\r\nNOOP\r\n", Configuration(is_cmd_fail_fast=True))
+    assert played.replies[1:] == [INVALID, "250 Ok"]
+    assert not played.messages[0].quit_sent
+
+
+@row("a body over the limit")
+def test_body_over_the_limit() -> None:
+    commands = b"NOOP\r\nQUIT\r\n" * 100
+    with Server(Configuration(msg_size_limit=1000)) as server, Client(server.port_number) as client:
+        client.envelope()
+        client.send(commands)
+        client.send(b".\r\n")
+        assert client.read().startswith("552")
+        assert client.ask(b"NOOP\r\n") == "250 Ok"
+
+
+@row("a body not finished within the timeout")
+def test_body_not_finished() -> None:
+    with Server(Configuration(session_timeout=1)) as server, Client(server.port_number) as client:
+        client.envelope()
+        client.send(b"NOOP\r\n")
+        assert client.rest() == b""
+        message = server.wait_for_messages(1, PATIENCE)[0]
+    assert (message.data, message.msg, message.noop) == (True, False, False)
+
+
+@row("a delay longer than `sessionTimeout`")
+def test_delay_longer_than_timeout() -> None:
+    slow = Configuration(session_timeout=1, response_delay_noop=2)
+    with Server(slow) as server, Client(server.port_number) as client:
+        assert client.ask(b"NOOP\r\n") == "250 Ok"
+        assert client.ask(b"RSET\r\n").startswith("503")
+
+
+@row("a line without end")
+def test_line_without_end() -> None:
+    with Server() as server, Client(server.port_number) as client:
+        client.send(b"x" * (LINE_LIMIT + 1))
+        assert client.read() == "500 Line too long"
+        client.send(b"x" * LINE_LIMIT + b"\r\n")
+        assert client.ask(b"NOOP\r\n") == "250 Ok"
+
+
+@row("`-host=::`")
+def test_host_without_brackets() -> None:
+    if not has_ipv6():
+        pytest.skip("this machine has no IPv6 loopback")
+    with daemon("-host=::") as running, Client(running.port, "::1") as client:
+        assert client.ask(b"NOOP\r\n") == "250 Ok"
+
+
+@row("no `-host`")
+def test_no_host() -> None:
+    assert Configuration().host_address == "127.0.0.1"
+    if not has_ipv6():
+        pytest.skip("without IPv6, only the default itself can be shown")
+    with daemon() as running, pytest.raises(ConnectionRefusedError):
+        Client(running.port, "::1")
+
+
+@row("`HELO [IPv6:…]`")
+def test_ipv6_literal() -> None:
+    assert play(b"EHLO [IPv6:2001:db8::1]\r\n").replies[1:] == ["250 Received"]
+    assert play(b"EHLO [IPv6:2001:db8::x]\r\n").replies[1:] == [Configuration().msg_invalid_cmd_helo_arg]
+
+
+@row("a word that is no flag (`-log false -port=1`)")
+def test_word_that_is_no_flag() -> None:
+    done = run("-log", "false", "-port=1")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "unexpected argument: false")
+    assert run("-v", "false").returncode == 0
+
+
+@row("negative numbers; a port over 65535")
+@pytest.mark.parametrize(
+    ("flag", "code", "message"),
+    [
+        ("-sessionTimeout=-1", 2, 'invalid value "-1" for flag -sessionTimeout: '),
+        ("-responseDelayQuit=-1", 2, 'invalid value "-1" for flag -responseDelayQuit: '),
+        ("-port=-1", 1, "Failed to start SMTP mock server on port: -1"),
+        ("-port=65536", 1, "Failed to start SMTP mock server on port: 65536"),
+    ],
+)
+def test_numbers_that_cannot_be(flag: str, code: int, message: str) -> None:
+    done = run(flag)
+    assert done.returncode == code
+    assert message in done.stderr.splitlines()[0]
+
+
+@row("control characters in a logged line")
+def test_control_characters() -> None:
+    with daemon() as running, running.client() as client:
+        client.ask(b"a\x1b[2J\x00b\rINFO: forged \x7f \xc2\x9b \xff \xc3\xa9\r\n")
+        wait_for_line(running, r"SMTP request: a\x1b[2J\x00b\x0dINFO: forged \x7f \x9b " + "\udcff é")
+
+
+@row("messages of the binary")
+def test_messages_of_the_binary() -> None:
+    if not Path("/proc/self/status").exists():
+        pytest.skip("this system does not tell a process's memory in /proc")
+    ten_megabytes = b"x" * 10_000_000 + b"\r\n.\r\n"
+    with daemon() as running:
+        for number in range(12):
+            with running.client() as client:
+                client.send(ENVELOPE + b"DATA\r\n" + ten_megabytes + b"QUIT\r\n")
+                assert client.rest().endswith(b"221 Closing connection\r\n")
+            if number == 1:
+                before = resident_megabytes(running)
+        assert resident_megabytes(running) - before < 50
+
+
+def resident_megabytes(running: Daemon) -> float:
+    status = Path(f"/proc/{running.process.pid}/status").read_text()
+    return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1000
+
+
+def test_readme_has_a_row_for_each() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    section = readme.split("## Better on purpose")[1].split("\n## ")[0]
+    assert re.findall(r"^\| (.+?) \|", section, re.MULTILINE)[2:] == list(ROWS)
