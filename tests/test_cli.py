@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +34,7 @@ LOG_STAMP = STAMP + r"\.\d{6}"
 SHUTDOWN = "WARNING: SMTP mock server is in the shutdown mode and won't accept new connections"
 STOPPED = "INFO: SMTP mock server was stopped successfully"
 FORCED = "INFO: SMTP mock server was force stopped by timeout"
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals to a process, and forks none")
 STOP_SIGNALS = [number for name in ("SIGINT", "SIGQUIT", "SIGTERM") if (number := getattr(signal, name, None))]
 
 
@@ -103,6 +104,7 @@ def test_usage_lists_every_flag_in_eighty_columns() -> None:
     assert usage.count("(default ") == len(shown) - 1
 
 
+@posix
 @pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_a_signal_stops_an_idle_server_at_once(number: int) -> None:
     with daemon() as running:
@@ -112,6 +114,7 @@ def test_a_signal_stops_an_idle_server_at_once(number: int) -> None:
             pass
 
 
+@posix
 @pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_a_signal_ignored_by_the_parent_still_stops(number: int) -> None:
     """A shell starts background commands with SIGINT and SIGQUIT ignored."""
@@ -120,6 +123,7 @@ def test_a_signal_ignored_by_the_parent_still_stops(number: int) -> None:
         assert running.finish()[0] == 0
 
 
+@posix
 def test_a_session_ends_after_the_reply_it_owes() -> None:
     with daemon("-responseDelayHelo=1", "-shutdownTimeout=10") as running, running.client() as client:
         client.send(HELO + b"NOOP\r\n")
@@ -131,6 +135,7 @@ def test_a_session_ends_after_the_reply_it_owes() -> None:
         assert (code, out[-1]) == (0, STOPPED)
 
 
+@posix
 def test_a_session_in_its_body_may_finish_it() -> None:
     with daemon("-shutdownTimeout=10") as running, running.client() as client:
         client.envelope()
@@ -142,6 +147,7 @@ def test_a_session_in_its_body_may_finish_it() -> None:
         assert running.finish()[0] == 0
 
 
+@posix
 def test_an_idle_session_may_go_on_for_one_command() -> None:
     with daemon("-shutdownTimeout=10") as running, running.client() as client:
         running.signal(signal.SIGTERM)
@@ -157,6 +163,7 @@ def test_an_idle_session_may_go_on_for_one_command() -> None:
 NOOP_LOG = ["INFO: SMTP request: NOOP", "INFO: SMTP response: 250 Ok", "INFO: SMTP session finished"]
 
 
+@posix
 def test_an_idle_session_is_cut_at_the_shutdown_timeout() -> None:
     with daemon("-shutdownTimeout=1") as running, running.client() as client:
         running.signal(signal.SIGTERM)
@@ -166,6 +173,7 @@ def test_an_idle_session_is_cut_at_the_shutdown_timeout() -> None:
         assert out[-3:] == [SHUTDOWN, "INFO: SMTP session finished", FORCED]
 
 
+@posix
 def test_a_second_signal_cuts_at_once() -> None:
     with daemon("-shutdownTimeout=3600") as running, running.client() as client:
         running.signal(signal.SIGTERM)
@@ -176,6 +184,7 @@ def test_a_second_signal_cuts_at_once() -> None:
         assert (code, out[-1]) == (0, FORCED)
 
 
+@posix
 def test_sigkill_leaves_the_port_free() -> None:
     with daemon() as running, running.client():
         running.signal(signal.SIGKILL)
@@ -184,6 +193,7 @@ def test_sigkill_leaves_the_port_free() -> None:
             assert client.ask(b"NOOP\r\n") == "250 Ok"
 
 
+@posix
 def test_without_log_nothing_is_written() -> None:
     port = free_port()
     with subprocess.Popen(
@@ -222,6 +232,7 @@ def test_lines_are_out_when_they_are_written() -> None:
         wait_for_line(running, "SMTP response: 250 Ok")
 
 
+@posix
 def test_a_closed_stdout_ends_logging_but_not_serving() -> None:
     with daemon() as running:
         assert running.process.stdout is not None
@@ -237,6 +248,7 @@ def test_a_closed_stdout_ends_logging_but_not_serving() -> None:
         running.process.stdout = None
 
 
+@posix
 def test_streams_closed_from_the_start_do_not_matter() -> None:
     port = free_port()
     shell = f'exec "$@" -port={port} -log <&- >&- 2>&-'
@@ -247,7 +259,10 @@ def test_streams_closed_from_the_start_do_not_matter() -> None:
         assert process.wait(PATIENCE) == 0
 
 
+@posix
 def test_running_out_of_descriptors_is_survived() -> None:
+    import resource
+
     with daemon(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))) as running:
         clients = [Client(running.port, greeted=False) for _ in range(64)]
         wait_for_error(running, "accept tcp: too many open files")
@@ -261,6 +276,7 @@ def test_running_out_of_descriptors_is_survived() -> None:
         assert running.finish()[0] == 0
 
 
+@posix
 def test_text_that_is_not_ascii_goes_out_as_it_came_in() -> None:
     with daemon("-msgGreeting=220 Grüße", env={**os.environ, "LC_ALL": "C"}) as running:
         with Client(running.port, greeted=False) as client:
@@ -272,14 +288,9 @@ def test_text_that_is_not_ascii_goes_out_as_it_came_in() -> None:
 
 
 def test_module_and_console_script_are_the_same_program() -> None:
-    script = subprocess.run(
-        [os.path.join(os.path.dirname(sys.executable), "smtpmock"), "-v"],  # noqa: PTH118, PTH120
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=PATIENCE,
-    )
-    assert script.stdout == run("-v").stdout
+    script = Path(sys.executable).with_name("smtpmock")
+    done = subprocess.run([script, "-v"], capture_output=True, text=True, check=True, timeout=PATIENCE)
+    assert done.stdout == run("-v").stdout
 
 
 def wait_for_line(running: Daemon, text: str) -> None:

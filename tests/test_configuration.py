@@ -8,9 +8,10 @@ from smtpmock_cli import Configuration, ConfigurationError
 
 
 def test_an_empty_value_is_the_default() -> None:
-    empty = {known.field: type(known.default)() for known in Configuration.SETTINGS}
+    empty: dict[str, Any] = {known.field: type(known.default)() for known in Configuration.SETTINGS}
     assert Configuration(**empty) == Configuration()
-    assert Configuration(**dict.fromkeys(empty)) == Configuration()
+    nothing: dict[str, Any] = dict.fromkeys(empty)
+    assert Configuration(**nothing) == Configuration()
 
 
 @pytest.mark.parametrize(

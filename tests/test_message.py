@@ -7,8 +7,8 @@ from datetime import datetime
 
 import pytest
 
-from smtpmock_cli.message import Message
-from tests.helpers import BODY, ENVELOPE, MAIL, RCPT, TRANSACTION, play
+from smtpmock_cli import Configuration, Message
+from tests.helpers import BODY, ENVELOPE, MAIL, RCPT, TRANSACTION, play, play_pieces
 
 
 def kept(sent: bytes) -> Message:
@@ -34,8 +34,6 @@ def test_mail_form_begins_with_its_trace(verb: bytes, protocol: str) -> None:
 
 
 def test_blind_copies_stay_blind() -> None:
-    from tests.helpers import Configuration, play_pieces
-
     two = ENVELOPE + RCPT.replace(b"b@", b"c@") + b"DATA\r\n" + BODY + b".\r\n"
     message = play_pieces([two], Configuration(multiple_rcptto=True)).messages[0]
     assert message.forward_paths == ["b@example.com", "c@example.com"]

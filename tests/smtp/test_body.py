@@ -7,8 +7,8 @@ from smtpmock_cli.smtp import events
 from tests.helpers import ENVELOPE, Played, play
 
 
-def body_of(sent: bytes, **settings: int) -> Played:
-    return play(ENVELOPE + b"DATA\r\n" + sent, Configuration(**settings))
+def body_of(sent: bytes, limit: int = 0) -> Played:
+    return play(ENVELOPE + b"DATA\r\n" + sent, Configuration(msg_size_limit=limit))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_body_without_its_end_gets_no_reply(sent: bytes) -> None:
 @pytest.mark.parametrize(("limit", "code"), [(4, "552"), (5, "250"), (6, "250")])
 def test_limit_counts_what_is_stored(limit: int, code: str) -> None:
     """Five bytes are stored: the stuffed dot and the end do not count."""
-    played = body_of(b"..a\r\n\n.\r\nNOOP\r\n", msg_size_limit=limit)
+    played = body_of(b"..a\r\n\n.\r\nNOOP\r\n", limit)
     assert [reply[:3] for reply in played.replies[-2:]] == [code, "250"]
     message = played.messages[-1]
     assert message.msg is (code == "250")

@@ -1,0 +1,41 @@
+"""``python -m benchmarks``: prints Markdown tables; what goes on meanwhile is told on stderr."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import sys
+from collections.abc import Sequence
+
+import click
+
+from . import memory, recognisers, throughput
+
+PARTS = {"throughput": throughput.measure, "memory": memory.measure, "recognisers": recognisers.measure}
+
+
+@click.command(help="Measure the parts named, or all of them.")
+@click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
+@click.option("--quick", is_flag=True, help="A tenth of the work: a look, not a figure to keep.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 100),
+    default=3,
+    show_default=True,
+    help="How often each load is sent to each peer.",
+)
+def main(parts: Sequence[str], quick: bool, rounds: int) -> None:
+    # Stopped from outside, it has to stop its children, as on Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    click.echo(
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, "
+        f"{platform.python_implementation()} {platform.python_version()}"
+        f"{', a quick run' if quick else ''}"
+    )
+    done = [PARTS[part](quick=quick, rounds=rounds) for part in parts or PARTS]
+    sys.exit(0 if all(done) else 1)
+
+
+if __name__ == "__main__":
+    main(prog_name="benchmarks")

@@ -1,0 +1,34 @@
+"""How results are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+import click
+
+
+def title(text: str) -> None:
+    click.echo(f"\n## {text}\n")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A Markdown table, padded so that it reads well unrendered too."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, ["-" * width for width in widths], *rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo(f"| {' | '.join(cells)} |")
+
+
+def note(text: str) -> None:
+    """Something that belongs to the results, such as what could not be measured."""
+    click.echo(f"\n{text}")
+
+
+def progress(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def spread(ratios: Sequence[float]) -> str:
+    """Ratios as their median, with the least and the greatest."""
+    return f"{median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"

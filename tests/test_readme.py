@@ -1,0 +1,55 @@
+"""The README says what the program does: its flag table, its code, its commands.
+
+``python -m tests.test_readme`` writes the flag table anew.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+from smtpmock_cli.flags import GoOption, options
+from tests.helpers import PATIENCE, ROOT
+
+README = ROOT / "README.md"
+TABLE = re.compile(r"(?<=Configuration -->\n).*(?=<!-- end of flags -->)", re.DOTALL)
+
+
+def flag_table() -> str:
+    """The flags as the README shows them, from what the usage text is made of."""
+    rows = [row(option) for option in options() if isinstance(option, GoOption) and option.settings]
+    return "\n".join(["| flag | type | default | meaning | field |", "| --- | --- | --- | --- | --- |", *rows]) + "\n"
+
+
+def row(option: GoOption) -> str:
+    default = option.default_text().strip('"')
+    shown = f"`{default}`" if option.default_text().startswith('"') else default
+    fields = ", ".join(f"`{known.field}`" for known in option.settings)
+    return f"| `{option.opts[0]}` | {option.type.name or 'bool'} | {shown} | {option.help} | {fields} |"
+
+
+def test_flag_table_is_that_of_the_settings() -> None:
+    found = TABLE.search(README.read_text("utf-8"))
+    assert found is not None
+    assert found[0] == flag_table(), "write it anew: python -m tests.test_readme"
+
+
+def test_python_examples_run() -> None:
+    for example in re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL):
+        subprocess.run([sys.executable, "-W", "error", "-c", example], check=True, timeout=PATIENCE)
+
+
+def test_links_lead_somewhere() -> None:
+    targets = re.findall(r"\]\((?!http)([^)]+)\)", README.read_text("utf-8"))
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_scripts_are_in_the_readme() -> None:
+    scripts = {path.name for path in (ROOT / "script").iterdir()} - {"environment"}
+    assert {name for name in scripts if f"script/{name}" not in README.read_text("utf-8")} == set()
+
+
+if __name__ == "__main__":
+    README.write_text(TABLE.sub(lambda _: flag_table(), README.read_text("utf-8")), "utf-8")
