@@ -13,7 +13,8 @@ from aiosmtpd.smtp import SMTP
 
 
 async def serve(port: int) -> None:
-    # Its cheapest setup: the loop in the main thread, where its Controller starts another thread.
+    # Its cheapest setup: the loop in the main thread, where its Controller starts another thread,
+    # and a name given, which it would look up for every connection.
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: SMTP(Sink(), hostname="localhost", loop=loop), "127.0.0.1", port, backlog=500
