@@ -31,7 +31,7 @@ def main(parts: Sequence[str], quick: bool, rounds: int) -> None:
     click.echo(
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, "
         f"{platform.python_implementation()} {platform.python_version()}"
-        f"{', a quick run' if quick else ''}"
+        f"{', a quick run' if quick else ''}\n"
     )
     done = [PARTS[part](quick=quick, rounds=rounds) for part in parts or PARTS]
     sys.exit(0 if all(done) else 1)

@@ -48,7 +48,7 @@ def _rows(peer: Peer, messages: int) -> list[list[str]]:
     try:
         _send(peer, messages)
     except ToolMissing as missing:
-        report.note(f"Only idle: {missing}.\n")
+        report.note(f"Only idle: {missing}.")
         return rows
     after = _settled(peer)
     return [

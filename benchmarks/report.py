@@ -1,4 +1,4 @@
-"""How results are shown."""
+"""How results are shown: blocks of Markdown, each with an empty line after it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 
 def title(text: str) -> None:
-    click.echo(f"\n## {text}\n")
+    click.echo(f"## {text}\n")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -18,11 +18,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in (header, ["-" * width for width in widths], *rows):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo(f"| {' | '.join(cells)} |")
+    click.echo()
 
 
 def note(text: str) -> None:
     """Something that belongs to the results, such as what could not be measured."""
-    click.echo(f"\n{text}")
+    click.echo(f"{text}\n")
 
 
 def progress(text: str) -> None:

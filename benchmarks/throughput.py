@@ -65,7 +65,8 @@ def measure(*, quick: bool, rounds: int) -> bool:
             rows += _rows(case, _seconds(source, case, _launches(case, peers), quick, rounds))
         except MeasurementError as failure:
             failures.append(f"{case.name}: failed: {failure}")
-    report.table(["load", "ours, share of smtp-sink (median, min–max)", "at least", "aim"], rows)
+    if rows:
+        report.table(["load", "ours, share of smtp-sink (median, min–max)", "at least", "aim"], rows)
     for text in failures:
         report.note(text)
     return not failures
@@ -77,11 +78,11 @@ def _peers() -> dict[str, Launch]:
     try:
         peers[SINK] = sink()
     except ToolMissing as missing:
-        report.note(f"No share of smtp-sink: {missing}.\n")
+        report.note(f"No share of smtp-sink: {missing}.")
     if find_spec("aiosmtpd"):
         peers[AIOSMTPD] = aiosmtpd()
     else:
-        report.note("Not beside aiosmtpd: it is missing: install it (pip install aiosmtpd).\n")
+        report.note("Not beside aiosmtpd: it is missing: install it (pip install aiosmtpd).")
     return peers
 
 
