@@ -36,7 +36,7 @@ LAYERS = (
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 # What a pure module may use of the standard library.
-PURE = {"__future__", "collections", "enum", "ipaddress", "re", "typing"}
+PURE = {"__future__", "collections", "enum", "functools", "ipaddress", "re", "typing"}
 
 # The modules of the standard library that a start may import besides those of the interpreter and Click.
 START_BUDGET = {"_heapq", "_socket", "array", "heapq", "math", "select", "selectors", "signal", "socket"}

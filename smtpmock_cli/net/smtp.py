@@ -114,28 +114,28 @@ class SmtpProtocol:
         self._drop_session()
 
     def _pull(self) -> None:
+        next_event = self._session.next_event
         for _ in range(_EVENTS_A_TURN):
-            if not self._play(self._session.next_event()):
+            event = next_event()
+            if isinstance(event, events.RequestReceived):
+                if self._log.activity:
+                    self._log.info(f"SMTP request: {event.line}")
+            elif isinstance(event, events.Reply):
+                if not self._reply(event):
+                    return
+            elif isinstance(event, events.NeedData):
+                self._await_data()
                 return
+            elif isinstance(event, events.ReplyDelayed):
+                self._log.info(f"SMTP response delay: {event.seconds} sec")
+                self._pause(event.seconds)
+                return
+            elif isinstance(event, events.SessionEnded):
+                self._end()
+                return
+            else:
+                self._take_note(event)
         self._pause(0)
-
-    def _play(self, event: events.Event) -> bool:
-        """Do what the event says; False where pulling has to wait for something."""
-        if isinstance(event, events.RequestReceived):
-            if self._log.activity:
-                self._log.info(f"SMTP request: {event.line}")
-            return True
-        if isinstance(event, events.Reply):
-            return self._reply(event)
-        if isinstance(event, events.NeedData):
-            return self._await_data()
-        if isinstance(event, events.ReplyDelayed):
-            self._log.info(f"SMTP response delay: {event.seconds} sec")
-            return self._pause(event.seconds)
-        if isinstance(event, events.SessionEnded):
-            return self._end()
-        self._take_note(event)
-        return True
 
     def _take_note(self, event: events.Event) -> None:
         """The rarer events that ask for nothing: facts for the log and the store."""
@@ -159,28 +159,25 @@ class SmtpProtocol:
             return False
         return True
 
-    def _await_data(self) -> bool:
+    def _await_data(self) -> None:
         # Only a new wait gets the whole timeout: bytes that complete nothing do not prolong it.
         if self._answered:
             self._answered = False
             self._connection.set_deadline(self._timeout)
-        return False
 
-    def _pause(self, seconds: float) -> bool:
+    def _pause(self, seconds: float) -> None:
         self._connection.pause()
         self._connection.clear_deadline()
         self._delay = self._loop.call_later(seconds, self._resume)
-        return False
 
     def _resume(self) -> None:
         self._delay = None
         self._connection.resume()
         self._pull()
 
-    def _end(self) -> bool:
+    def _end(self) -> None:
         self._finish_session()
         self._connection.close()
-        return False
 
     def _finish_session(self) -> None:
         self._phase = OVER

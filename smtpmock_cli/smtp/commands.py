@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..configuration import Configuration
@@ -27,16 +28,17 @@ class Next(Enum):
 # Looked up for every command, and slow to find in an Enum.
 COMMAND, BODY, CLOSE = Next
 
+_LINES_REMEMBERED = 256
+_LONGEST_REMEMBERED = 128
+
 
 class Command(NamedTuple):
     """One row: what a command forgets, then its checks in order, then what comes of it.
 
-    ``words`` is how it begins, in lower case. ``argument`` gives what the line says, or None where
-    that is not valid. ``record`` is told the argument of a command that succeeded, or None. A
-    ``bare`` command with an argument is none.
+    ``argument`` gives what the line says, or None where that is not valid. ``record`` is told the
+    argument of a command that succeeded, or None. A ``bare`` command with an argument is none.
     """
 
-    words: str
     forgets: Callable[[Message], None]
     in_sequence: Callable[[Message], bool]
     out_of_sequence: Reply
@@ -50,17 +52,20 @@ class Command(NamedTuple):
     starts_message: bool = False
     bare: bool = False
 
-    def judge(self, message: Message, line: str) -> tuple[Reply, str | None]:
-        """The reply to the line, and its argument where the command succeeded."""
+    def judge(self, message: Message, argument: str | None) -> tuple[Reply, bool]:
+        """The reply to the command with this argument, and whether it succeeded."""
         if not self.in_sequence(message):
-            return self.out_of_sequence, None
-        argument = self.argument(line)
+            return self.out_of_sequence, False
         if argument is None:
-            return self.bad_argument, None
+            return self.bad_argument, False
         for refused, answer in self.refusals:
             if argument in refused:
-                return answer, None
-        return self.accepted, argument
+                return answer, False
+        return self.accepted, True
+
+
+Recognised = tuple[Command | None, str | None]
+"""A line's row and its argument; no row for what is no command, no argument where it is not valid."""
 
 
 class BodyRow(NamedTuple):
@@ -76,6 +81,7 @@ class CommandTable(NamedTuple):
     """All that a session takes from a Configuration, made once for all sessions."""
 
     rows: dict[str, Command]
+    recognise: Callable[[str], Recognised]
     body: BodyRow
     greeting: Reply
     unrecognised: Reply
@@ -83,22 +89,14 @@ class CommandTable(NamedTuple):
     fail_fast: bool
     several_messages: bool
 
-    def recognise(self, line: str) -> Command | None:
-        """The row of the line's first word, where the line holds a command's words at all."""
-        verb, space, _ = line.partition(" ")
-        command = self.rows.get(verb.upper())
-        if command is None or (command.bare and space):
-            return None
-        # The words are nearly always where they belong; only then is the search spared.
-        starts_well = line[: len(command.words)].lower() == command.words
-        return command if starts_well or grammar.holds_command_word(line) else None
-
 
 def command_table(configuration: Configuration) -> CommandTable:
     """The table for a configuration: sections 3 and 4 of the contract, a row a command."""
     unrecognised = reply(configuration.msg_invalid_cmd)
+    rows = _rows(configuration, unrecognised)
     return CommandTable(
-        rows=_rows(configuration, unrecognised),
+        rows=rows,
+        recognise=_recogniser(rows),
         body=BodyRow(
             limit=configuration.msg_size_limit,
             too_big=reply(configuration.size_exceeded_reply()),
@@ -115,7 +113,6 @@ def command_table(configuration: Configuration) -> CommandTable:
 
 def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Command]:
     helo = Command(
-        words="helo",
         forgets=Message.forget_from_helo,
         in_sequence=transaction.always,
         out_of_sequence=reply(configuration.msg_invalid_cmd_helo_sequence),
@@ -132,7 +129,6 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
         delay=configuration.response_delay_helo,
     )
     mail = Command(
-        words="mail from:",
         forgets=Message.forget_from_mailfrom,
         in_sequence=transaction.after_helo,
         out_of_sequence=reply(configuration.msg_invalid_cmd_mailfrom_sequence),
@@ -150,7 +146,6 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
         starts_message=True,
     )
     rcpt = Command(
-        words="rcpt to:",
         forgets=transaction.forget_nothing if configuration.multiple_rcptto else Message.forget_from_rcptto,
         in_sequence=transaction.after_mailfrom,
         out_of_sequence=reply(configuration.msg_invalid_cmd_rcptto_sequence),
@@ -171,7 +166,6 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
         delay=configuration.response_delay_rcptto,
     )
     data = Command(
-        words="data",
         forgets=Message.forget_from_data,
         in_sequence=transaction.after_rcptto,
         out_of_sequence=reply(configuration.msg_invalid_cmd_data_sequence),
@@ -184,7 +178,6 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
         next=BODY,
     )
     rset = Command(
-        words="rset",
         forgets=transaction.forget_unfinished
         if configuration.multiple_message_receiving
         else Message.forget_from_mailfrom,
@@ -198,7 +191,6 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
         delay=configuration.response_delay_rset,
     )
     noop = Command(
-        words="noop",
         forgets=transaction.forget_nothing,
         in_sequence=transaction.always,
         out_of_sequence=unrecognised,
@@ -210,7 +202,6 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
         delay=configuration.response_delay_noop,
     )
     quit_ = noop._replace(
-        words="quit",
         accepted=reply(configuration.msg_quit_cmd),
         record=transaction.record_quit,
         delay=configuration.response_delay_quit,
@@ -219,7 +210,7 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
     )
     return {
         "HELO": helo,
-        "EHLO": helo._replace(words="ehlo"),
+        "EHLO": helo,
         "MAIL": mail,
         "RCPT": rcpt,
         "DATA": data,
@@ -227,6 +218,20 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
         "NOOP": noop,
         "QUIT": quit_,
     }
+
+
+def _recogniser(rows: dict[str, Command]) -> Callable[[str], Recognised]:
+    """Tests send the same few lines again and again: short ones are remembered, some kilobytes in all."""
+
+    def recognise(line: str) -> Recognised:
+        verb, space, _ = line.partition(" ")
+        command = rows.get(verb.upper())
+        if command is None or (command.bare and space) or not grammar.holds_command_word(line):
+            return None, None
+        return command, command.argument(line)
+
+    remembering = lru_cache(_LINES_REMEMBERED)(recognise)
+    return lambda line: remembering(line) if len(line) <= _LONGEST_REMEMBERED else recognise(line)
 
 
 def _anything(line: str) -> str | None:

@@ -22,7 +22,7 @@ WHITE_SPACE = (
 _COMMAND_WORDS = (b"mail from:", b"rcpt to:", b"data", b"quit", b"ehlo", b"helo", b"rset", b"noop")
 _LONG_S = "\u017f"  # folds to s, but lower() leaves it alone
 _KELVIN = "\u212a"  # folds to k
-_YPOGEGRAMMENI = "\u0345"  # a mark that folds to the letter iota, so a letter where case does not count
+_IOTA_MARK = "\u0345".encode()  # a mark that folds to the letter iota, so a letter where case does not count
 
 _PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _PLAIN_AND_DOT = _PLAIN + b"."
@@ -73,38 +73,35 @@ def _address(line: str, words: str) -> str | None:
     before, at, after = line[len(words) :].partition("@")
     run = _LOCAL_PART.match(before[::-1])
     start = len(before) - (run.end() if run else 0)
-    local_part, domain = before[start:], after.rstrip(">")
-    if at and local_part and _is_domain(domain) and _is_name(before[:start]):
+    name, local_part, domain = before[:start], before[start:], after.rstrip(">")
+    if at and local_part and _is_domain(domain) and (name == "<" or _is_name(name)):
         return f"{local_part}@{domain}"
     return None
 
 
 def _is_name(text: str) -> bool:
-    if text in ("", "<"):
-        return True
-    rest = _in_bytes(text).translate(None, _PLAIN_AND_SPACE).decode("utf-8").replace(_YPOGEGRAMMENI, "")
+    rest = _in_bytes(text).translate(None, _PLAIN_AND_SPACE).replace(_IOTA_MARK, b"")
     # isalnum() is exactly Unicode's categories L and N; a test holds it to that.
-    return not rest or rest.isalnum()
+    return not rest or rest.decode("utf-8").isalnum()
 
 
 def _is_domain(text: str) -> bool:
     groups, dot, top = text.rpartition(".")
     if not dot:
         return is_word("localhost", text)
-    return 2 <= len(top) <= 63 and _are_letters(top) and _are_groups(groups)
-
-
-def _are_groups(text: str) -> bool:
-    dotted = _in_bytes(f".{text}.").translate(_HYPHEN_TO_DOT)
+    if not (2 <= len(top) <= 63 and (top.isalpha() or _are_letters(_in_bytes(top)))):
+        return False
+    dotted = _in_bytes(f".{groups}.").translate(_HYPHEN_TO_DOT)
     if b".." in dotted:
         return False
     rest = dotted.translate(None, _PLAIN_AND_DOT)
-    return not rest or _are_letters(rest.decode("utf-8"))
+    return not rest or _are_letters(rest)
 
 
-def _are_letters(text: str) -> bool:
+def _are_letters(text: bytes) -> bool:
+    rest = text.replace(_IOTA_MARK, b"")
     # isalpha() is exactly Unicode's category L.
-    return text.isalpha() or not (rest := text.replace(_YPOGEGRAMMENI, "")) or rest.isalpha()
+    return not rest or rest.decode("utf-8").isalpha()
 
 
 def _in_bytes(text: str) -> bytes:

@@ -70,28 +70,29 @@ class Session:
         """The next thing to do or to know; NEED_DATA where the peer has to go on first."""
         pending = self._pending
         while not pending:
-            if not self._buffer and not self._input_ended and self.state is not _ENDED:
-                return events.NEED_DATA
-            if not self._advance():
-                return events.NEED_DATA
+            if self._buffer:
+                moved = self._read()
+            elif self.state is _ENDED:
+                return events.SESSION_ENDED
+            else:
+                moved = False
+            if not moved:
+                if not self._input_ended:
+                    return events.NEED_DATA
+                self._meet_end_of_input()
         return pending.popleft()
 
-    def _advance(self) -> bool:
+    def _read(self) -> bool:
         """Move on by what is buffered; False where nothing can be made of it yet."""
         state = self.state
         if state is _COMMAND:
-            moved = self._read_command()
-        elif state is _BODY:
-            moved = self._read_body()
-        elif state is _REST_OF_LINE:
-            moved = self._skip_line()
-        else:
-            self._pending.append(events.SESSION_ENDED)
-            return True
-        if not moved and self._input_ended:
-            self._meet_end_of_input()
-            return True
-        return moved
+            return self._read_command()
+        if state is _BODY:
+            return self._read_body()
+        if state is _REST_OF_LINE:
+            return self._skip_line()
+        self._buffer.clear()
+        return True
 
     def _meet_end_of_input(self) -> None:
         if self.state is _BODY and not self._table.fail_fast:
@@ -112,11 +113,11 @@ class Session:
         del self._buffer[: end + 1]
         self._searched = 0
         self._pending.append(events.RequestReceived(line))
-        command = self._table.recognise(line)
+        command, argument = self._table.recognise(line)
         if command is None:
             self._pending.append(self._table.unrecognised)
         else:
-            self._obey(command, line)
+            self._obey(command, line, argument)
         return True
 
     def _wait_for_line(self) -> bool:
@@ -137,15 +138,15 @@ class Session:
         self.state = _COMMAND
         return True
 
-    def _obey(self, command: Command, line: str) -> None:
+    def _obey(self, command: Command, line: str, argument: str | None) -> None:
         table = self._table
         if table.several_messages and command.starts_message:
             self._start_next_message()
         message = self._message
         command.forgets(message)
-        answer, argument = command.judge(message, line)
-        command.record(message, line, answer.line, argument)
-        if argument is None:
+        answer, succeeded = command.judge(message, argument)
+        command.record(message, line, answer.line, argument if succeeded else None)
+        if not succeeded:
             self._reply(answer, command.delay, ends=table.fail_fast)
             return
         self._reply(answer, command.delay, ends=command.next is CLOSE)
@@ -161,8 +162,6 @@ class Session:
             self._pending.append(events.TransactionEnded(finished))
 
     def _read_body(self) -> bool:
-        if not self._buffer:
-            return False
         data = bytes(self._buffer)
         self._buffer.clear()
         rest = self._body.feed(data)
