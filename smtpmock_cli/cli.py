@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from . import version
 from .configuration import Configuration
 from .errors import ServerStartError
 from .flags import GoCommand
 from .log import stamp
 from .server import Server
+from .version import VERSION, build
 
 USAGE_ERROR = 2
 START_ERROR = 1
@@ -50,5 +50,6 @@ def _run(*, words: list[str], version: bool, **values: Any) -> int:
 
 
 def _print_version() -> int:
-    click.echo(f"smtpmock: {version.VERSION}\ncommit: {version.COMMIT}\nbuilt at: {version.BUILT_AT}")
+    commit, built_at = build()
+    click.echo(f"smtpmock: {VERSION}\ncommit: {commit}\nbuilt at: {built_at}")
     return 0

@@ -1,5 +1,14 @@
-"""What this build is. A release build writes the last two; a checkout does not know them."""
+"""What this build is: the version, and where a frozen program came from."""
+
+from __future__ import annotations
 
 VERSION = "2.6.0"
-COMMIT = "unknown"
-BUILT_AT = "unknown"
+
+
+def build() -> tuple[str, str]:
+    """The commit, and the time of the build; packaging/build.py writes them, a checkout does not know."""
+    try:
+        from smtpmock_build import BUILT_AT, COMMIT
+    except ImportError:
+        return "unknown", "unknown"
+    return COMMIT, BUILT_AT

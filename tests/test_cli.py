@@ -50,7 +50,7 @@ def test_command_line(case: dict[str, Any]) -> None:
         port = str(busy.getsockname()[1])
         arguments = [argument.replace("BUSY", port) for argument in case["args"]]
         if case["exit"] == "keeps running":
-            keeps_running_or_section_10(arguments)
+            keeps_running_unless_we_refuse(arguments)
             return
         done = run(*arguments)
     assert done.returncode == case["exit"]
@@ -66,7 +66,7 @@ def pattern(recorded: str, port: str) -> str:
     return re.sub(r"<USAGE>\\\n", lambda _: r"Usage: smtpmock \[flags\]\n(?s:.*)\n", text)
 
 
-def keeps_running_or_section_10(arguments: list[str]) -> None:
+def keeps_running_unless_we_refuse(arguments: list[str]) -> None:
     if "false" in arguments:
         done = run(*arguments)
         assert (done.returncode, done.stderr.splitlines()[0]) == (2, "unexpected argument: false")

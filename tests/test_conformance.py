@@ -28,9 +28,9 @@ from tests.helpers import (
 SESSIONS = recording("sessions.json")
 ARGUMENTS = recording("arguments.json")
 
-# Where the reference is silent, section 10 has an answer; in a body, nobody has.
-SECTION_10 = {b"NOOP x": "msg_noop_received", b"QUIT x": "msg_invalid_cmd", b"FOO data": "msg_invalid_cmd"}
-SECTION_10 |= {b"XNOOP": "msg_invalid_cmd"}
+# Where the reference is silent, we have an answer on purpose; in a body, nobody has.
+ON_PURPOSE = {b"NOOP x": "msg_noop_received", b"QUIT x": "msg_invalid_cmd", b"FOO data": "msg_invalid_cmd"}
+ON_PURPOSE |= {b"XNOOP": "msg_invalid_cmd"}
 
 BODY_LINE = "INFO: SMTP request: message binary data portion"
 STARTED, FINISHED = "INFO: SMTP session started", "INFO: SMTP session finished"
@@ -64,14 +64,14 @@ def check_session(session: dict[str, Any], server: Server, settings: Configurati
 
 
 def check_step(client: Client, step: dict[str, Any], settings: Configuration) -> bool:
-    """Whether section 10 has an answer where the reference has none."""
+    """Whether we have an answer where the reference has none."""
     sent = recorded_bytes(step["send"])
     client.send(sent)
     if step["reply"] is not None:
         expected = recorded_bytes(step["reply"])
         assert b"".join(client.read_line() for _ in range(max(1, expected.count(b"\n")))) == expected, step
         return False
-    field = SECTION_10.get(sent.strip())
+    field = ON_PURPOSE.get(sent.strip())
     assert field is None or client.read() == getattr(settings, field)
     return field is not None
 
@@ -79,10 +79,10 @@ def check_step(client: Client, step: dict[str, Any], settings: Configuration) ->
 def check_log(lines: list[str], session: dict[str, Any]) -> None:
     recorded = [recorded_bytes(line).decode() for line in session["log"]]
     asked = {line.removeprefix("INFO: SMTP request: ").encode() for line in lines}
-    if asked & SECTION_10.keys():
+    if asked & ON_PURPOSE.keys():
         return
     if any(line.startswith("INFO: SMTP response: 552") for line in recorded):
-        # Section 10: the reference answers before the rest of the body is there.
+        # On purpose: the reference answers before the rest of the body is there.
         lines, recorded = [[line for line in log if line != BODY_LINE] for log in (lines, recorded)]
     assert sorted_start(lines) == sorted_start(recorded)
 

@@ -91,7 +91,7 @@ class CommandTable(NamedTuple):
 
 
 def command_table(configuration: Configuration) -> CommandTable:
-    """The table for a configuration: sections 3 and 4 of the contract, a row a command."""
+    """The table for a configuration, a row a command."""
     unrecognised = reply(configuration.msg_invalid_cmd)
     rows = _rows(configuration, unrecognised)
     return CommandTable(

@@ -50,7 +50,7 @@ def test_refused_recipient(client: Client, tmp_path: Path) -> None:
         (message,) = server.wait_for_messages(1, PATIENCE)
     assert re.match(client.recipient_refused, said, re.DOTALL), said
     refusal = (f"RCPT TO:<{RECIPIENTS[0]}>", "550 User not found")
-    # A client that gives up by RSET (smtplib does) has it forgotten, as the contract wants.
+    # A client that gives up by RSET (smtplib does) has it forgotten, as the reference does.
     assert message.rcptto_request_response == ([] if message.rset else [refusal])
     assert not message.is_consistent
 
