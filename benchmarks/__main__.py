@@ -10,9 +10,14 @@ from collections.abc import Sequence
 
 import click
 
-from . import memory, recognisers, throughput
+from . import memory, recognisers, startup, throughput
 
-PARTS = {"throughput": throughput.measure, "memory": memory.measure, "recognisers": recognisers.measure}
+PARTS = {
+    "throughput": throughput.measure,
+    "memory": memory.measure,
+    "recognisers": recognisers.measure,
+    "startup": startup.measure,
+}
 
 
 @click.command(help="Measure the parts named, or all of them.")

@@ -81,7 +81,7 @@ def running(name: str, launch: Launch) -> Iterator[Peer]:
 
     :raises MeasurementError: it does not come to listen.
     """
-    port = _free_port()
+    port = free_port()
     tool = launch(port)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(
@@ -143,7 +143,7 @@ def _run_source(source: Tool, load: Load, peer: Peer, *options: str) -> str:
     return ended.stdout.decode("utf-8", "replace").strip()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as sock:
         sock.bind((HOST, 0))
         port: int = sock.getsockname()[1]

@@ -1,9 +1,11 @@
 """smtpmock: a fake SMTP server for tests."""
 
-from .configuration import Configuration
-from .errors import ConfigurationError, ServerStartError, ServerStateError, SmtpMockError, WaitTimeoutError
-from .message import Message
-from .server import Server
+TYPE_CHECKING = False  # typing itself costs more than the rest of this package
+if TYPE_CHECKING:
+    from .configuration import Configuration
+    from .errors import ConfigurationError, ServerStartError, ServerStateError, SmtpMockError, WaitTimeoutError
+    from .message import Message
+    from .server import Server
 
 __all__ = [
     "Configuration",
@@ -15,3 +17,16 @@ __all__ = [
     "SmtpMockError",
     "WaitTimeoutError",
 ]
+
+_HOMES = {"Configuration": "configuration", "Message": "message", "Server": "server"}
+
+
+def __getattr__(name: str) -> object:
+    # On first use, because the command has work to do before anything of the package is imported.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found: object = getattr(import_module(f".{_HOMES.get(name, 'errors')}", __name__), name)
+    globals()[name] = found
+    return found

@@ -7,7 +7,7 @@ zero, an empty list) stands for the default, as the reference has it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, dataclass_transform
+from typing import Any, dataclass_transform
 
 from .errors import ConfigurationError
 
@@ -23,31 +23,39 @@ _HELO_FIRST = "503 Bad sequence of commands. HELO should be the first"
 _TOO_BIG = "552 Message exceeded max size of {limit} bytes"
 
 
-class Setting(NamedTuple):
+class Setting:
     """What is known of one field of :class:`Configuration`; its type is its default's."""
 
-    field: str
-    flag: str
-    default: Any
-    group: str
-    help: str
-    unit: str
-    shown_default: str
-    minimum: int | None
+    __slots__ = ("default", "field", "flag", "group", "help", "minimum", "shown_default", "unit")
+
+    def __init__(
+        self,
+        flag: str,
+        group: str,
+        help: str,
+        *,
+        default: Any,
+        unit: str = "",
+        shown_default: str = "",
+        minimum: int | None = 0,
+    ) -> None:
+        self.field = ""
+        self.flag = flag
+        self.group = group
+        self.help = help
+        self.default = default
+        self.unit = unit
+        self.shown_default = shown_default
+        """For a default that depends on something else."""
+        self.minimum = minimum
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self.field = name
 
 
-def setting(
-    flag: str,
-    group: str,
-    help: str,
-    *,
-    default: Any,
-    unit: str = "",
-    shown_default: str = "",
-    minimum: int | None = 0,
-) -> Any:
-    """Declare a field; ``shown_default`` is for a default that depends on something else."""
-    return Setting("", flag, default, group, help, unit, shown_default, minimum)
+def setting(flag: str, group: str, help: str, *, default: Any, **more: Any) -> Any:
+    """Declare a field of :class:`Configuration`: a :class:`Setting`, seen as a value by type checkers."""
+    return Setting(flag, group, help, default=default, **more)
 
 
 def _seconds(flag: str, group: str, help: str, *, default: int) -> Any:
@@ -64,8 +72,7 @@ class _Settings:
     SETTINGS: tuple[Setting, ...] = ()
 
     def __init_subclass__(cls) -> None:
-        found = [(name, value) for name, value in vars(cls).items() if isinstance(value, Setting)]
-        cls.SETTINGS = tuple(value._replace(field=name) for name, value in found)
+        cls.SETTINGS = tuple(value for value in vars(cls).values() if isinstance(value, Setting))
 
     def __init__(self, **values: Any) -> None:
         unknown = values.keys() - {known.field for known in self.SETTINGS}

@@ -7,7 +7,6 @@ is none, and at ``--``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,10 +16,6 @@ from click.formatting import wrap_text
 from .configuration import SERVER, Configuration, Setting
 
 _WIDTH = 80
-_INTEGER = re.compile(
-    r"([+-]?)(0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO](?:_?[0-7])+|0(?:_?[0-7])*|[1-9](?:_?[0-9])*)"
-)
-_BASES = {"0x": 16, "0b": 2, "0o": 8}
 _BOOLEANS = {"1": True, "t": True, "T": True, "TRUE": True, "true": True, "True": True} | {
     "0": False, "f": False, "F": False, "FALSE": False, "false": False, "False": False,
 }  # fmt: skip
@@ -84,12 +79,9 @@ class GoInt(GoType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, int):
             return value
-        found = _INTEGER.fullmatch(value)
-        if found is None:
+        number = _integer(value)
+        if number is None:
             return self.fail_go(value, param, "parse error")
-        sign, digits = found[1], found[2].replace("_", "")
-        base = _BASES.get(digits[:2].lower(), 8 if digits[0] == "0" else 10)
-        number = int(sign + (digits[2:] if digits[:2].lower() in _BASES else digits), base)
         if not -(2**63) <= number < 2**63:
             return self.fail_go(value, param, "value out of range")
         if self._minimum is not None and number < self._minimum:
@@ -97,11 +89,26 @@ class GoInt(GoType):
         return number
 
 
+def _integer(text: str) -> int | None:
+    """Go's integer: an optional sign, a base by prefix, a leading 0 for octal, underscores between digits."""
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    # What Python takes besides: white space, and digits outside ASCII.
+    if not (digits.isascii() and digits.replace("_", "0").isalnum()):
+        return None
+    is_octal = digits[0] == "0" and digits[1:2] in (*"01234567_",)
+    try:
+        return int(text, 8 if is_octal else 0)
+    except ValueError:
+        return None
+
+
 class GoOption(click.Option):
     """One flag; it may set several fields of the configuration."""
 
-    def __init__(self, flag: str, name: str, settings: tuple[Setting, ...], **attributes: Any) -> None:
+    def __init__(self, flag: str, name: str, settings: tuple[Setting, ...], *, help: str, **attributes: Any) -> None:
         super().__init__([f"-{flag}", name], **attributes)
+        # Not to Click's constructor, which takes indentation out of it, and imports inspect for that.
+        self.help = help
         self.settings = settings
         self.group = settings[0].group if settings else SERVER
 

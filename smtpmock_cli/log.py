@@ -7,13 +7,12 @@ can begin a line of its own or drive a terminal.
 
 from __future__ import annotations
 
-import re
 import select
 import time
 from collections.abc import Callable
 from typing import Any
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
 
 def stamp(now: float) -> str:
@@ -23,9 +22,7 @@ def stamp(now: float) -> str:
 
 def escape(text: str) -> str:
     r"""The text with control characters as ``\xNN``."""
-    if text.isprintable():
-        return text
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return text if text.isprintable() else text.translate(_CONTROL)
 
 
 class Log:

@@ -31,7 +31,7 @@ LAYERS = (
     ("smtp/__init__", "smtp/grammar", "smtp/events", "smtp/transaction"),
     ("store",),
     ("configuration", "message", "log"),
-    ("errors", "version"),
+    ("errors", "version", "startup"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
@@ -39,9 +39,10 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 PURE = {"__future__", "collections", "enum", "functools", "ipaddress", "re", "typing"}
 
 # The modules of the standard library that a start may import besides those of the interpreter and Click.
-START_BUDGET = {"_heapq", "_socket", "array", "heapq", "math", "select", "selectors", "signal", "socket"}
+START_BUDGET = {"_heapq", "_socket", "array", "gc", "heapq", "math", "select", "selectors", "signal", "socket"}
 START_BUDGET |= {"importlib._abc", "importlib.util", "runpy"}  # the interpreter's way to run a module
 NEVER_AT_START = {"ssl", "h11", "email", "json", "logging", "asyncio", "dataclasses", "ipaddress", "tomllib", "http"}
+NEVER_AT_START |= {"inspect", "ast", "tokenize", "uuid", "platform", "datetime", "gettext", "threading", "typing"}
 
 
 def imports(module: str) -> set[str]:

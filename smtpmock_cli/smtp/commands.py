@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, Self, dataclass_transform
 
 from ..configuration import Configuration
 from ..message import Message
 from . import grammar, transaction
-from .events import Reply, reply
+from .events import Reply
 
 
 class Next(Enum):
@@ -32,7 +32,18 @@ _LINES_REMEMBERED = 256
 _LONGEST_REMEMBERED = 128
 
 
-class Command(NamedTuple):
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+class _Row:
+    # Not: NamedTuple or dataclass, because making such a class takes ten times longer, at every start.
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+    def but(self, **changes: Any) -> Self:
+        """The same row with other values."""
+        return type(self)(**{**self.__dict__, **changes})
+
+
+class Command(_Row):
     """One row: what a command forgets, then its checks in order, then what comes of it.
 
     ``argument`` gives what the line says, or None where that is not valid. ``record`` is told the
@@ -68,7 +79,7 @@ Recognised = tuple[Command | None, str | None]
 """A line's row and its argument; no row for what is no command, no argument where it is not valid."""
 
 
-class BodyRow(NamedTuple):
+class BodyRow(_Row):
     """What becomes of a body."""
 
     limit: int
@@ -77,7 +88,7 @@ class BodyRow(NamedTuple):
     delay: int
 
 
-class CommandTable(NamedTuple):
+class CommandTable(_Row):
     """All that a session takes from a Configuration, made once for all sessions."""
 
     rows: dict[str, Command]
@@ -92,20 +103,20 @@ class CommandTable(NamedTuple):
 
 def command_table(configuration: Configuration) -> CommandTable:
     """The table for a configuration, a row a command."""
-    unrecognised = reply(configuration.msg_invalid_cmd)
+    unrecognised = Reply(configuration.msg_invalid_cmd)
     rows = _rows(configuration, unrecognised)
     return CommandTable(
         rows=rows,
         recognise=_recogniser(rows),
         body=BodyRow(
             limit=configuration.msg_size_limit,
-            too_big=reply(configuration.size_exceeded_reply()),
-            accepted=reply(configuration.msg_msg_received),
+            too_big=Reply(configuration.size_exceeded_reply()),
+            accepted=Reply(configuration.msg_msg_received),
             delay=configuration.response_delay_message,
         ),
-        greeting=reply(configuration.msg_greeting),
+        greeting=Reply(configuration.msg_greeting),
         unrecognised=unrecognised,
-        line_too_long=reply("500 Line too long"),
+        line_too_long=Reply("500 Line too long"),
         fail_fast=configuration.is_cmd_fail_fast,
         several_messages=configuration.multiple_message_receiving,
     )
@@ -115,32 +126,32 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
     helo = Command(
         forgets=Message.forget_from_helo,
         in_sequence=transaction.always,
-        out_of_sequence=reply(configuration.msg_invalid_cmd_helo_sequence),
+        out_of_sequence=Reply(configuration.msg_invalid_cmd_helo_sequence),
         argument=grammar.helo_argument,
-        bad_argument=reply(configuration.msg_invalid_cmd_helo_arg),
+        bad_argument=Reply(configuration.msg_invalid_cmd_helo_arg),
         refusals=(
             (
                 frozenset(configuration.blacklisted_helo_domains),
-                reply(configuration.msg_helo_blacklisted_domain),
+                Reply(configuration.msg_helo_blacklisted_domain),
             ),
         ),
-        accepted=reply(configuration.msg_helo_received),
+        accepted=Reply(configuration.msg_helo_received),
         record=transaction.record_helo,
         delay=configuration.response_delay_helo,
     )
     mail = Command(
         forgets=Message.forget_from_mailfrom,
         in_sequence=transaction.after_helo,
-        out_of_sequence=reply(configuration.msg_invalid_cmd_mailfrom_sequence),
+        out_of_sequence=Reply(configuration.msg_invalid_cmd_mailfrom_sequence),
         argument=grammar.mailfrom_address,
-        bad_argument=reply(configuration.msg_invalid_cmd_mailfrom_arg),
+        bad_argument=Reply(configuration.msg_invalid_cmd_mailfrom_arg),
         refusals=(
             (
                 frozenset(configuration.blacklisted_mailfrom_emails),
-                reply(configuration.msg_mailfrom_blacklisted_email),
+                Reply(configuration.msg_mailfrom_blacklisted_email),
             ),
         ),
-        accepted=reply(configuration.msg_mailfrom_received),
+        accepted=Reply(configuration.msg_mailfrom_received),
         record=transaction.record_mailfrom,
         delay=configuration.response_delay_mailfrom,
         starts_message=True,
@@ -148,31 +159,31 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
     rcpt = Command(
         forgets=transaction.forget_nothing if configuration.multiple_rcptto else Message.forget_from_rcptto,
         in_sequence=transaction.after_mailfrom,
-        out_of_sequence=reply(configuration.msg_invalid_cmd_rcptto_sequence),
+        out_of_sequence=Reply(configuration.msg_invalid_cmd_rcptto_sequence),
         argument=grammar.rcptto_address,
-        bad_argument=reply(configuration.msg_invalid_cmd_rcptto_arg),
+        bad_argument=Reply(configuration.msg_invalid_cmd_rcptto_arg),
         refusals=(
             (
                 frozenset(configuration.blacklisted_rcptto_emails),
-                reply(configuration.msg_rcptto_blacklisted_email),
+                Reply(configuration.msg_rcptto_blacklisted_email),
             ),
             (
                 frozenset(configuration.not_registered_emails),
-                reply(configuration.msg_rcptto_not_registered_email),
+                Reply(configuration.msg_rcptto_not_registered_email),
             ),
         ),
-        accepted=reply(configuration.msg_rcptto_received),
+        accepted=Reply(configuration.msg_rcptto_received),
         record=transaction.rcptto_recorder(configuration),
         delay=configuration.response_delay_rcptto,
     )
     data = Command(
         forgets=Message.forget_from_data,
         in_sequence=transaction.after_rcptto,
-        out_of_sequence=reply(configuration.msg_invalid_cmd_data_sequence),
+        out_of_sequence=Reply(configuration.msg_invalid_cmd_data_sequence),
         argument=_only("data"),
         bad_argument=unrecognised,
         refusals=(),
-        accepted=reply(configuration.msg_data_received),
+        accepted=Reply(configuration.msg_data_received),
         record=transaction.record_data,
         delay=configuration.response_delay_data,
         next=BODY,
@@ -182,11 +193,11 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
         if configuration.multiple_message_receiving
         else Message.forget_from_mailfrom,
         in_sequence=transaction.after_helo,
-        out_of_sequence=reply(configuration.msg_invalid_cmd_rset_sequence),
+        out_of_sequence=Reply(configuration.msg_invalid_cmd_rset_sequence),
         argument=_only("rset"),
-        bad_argument=reply(configuration.msg_invalid_cmd_rset_arg),
+        bad_argument=Reply(configuration.msg_invalid_cmd_rset_arg),
         refusals=(),
-        accepted=reply(configuration.msg_rset_received),
+        accepted=Reply(configuration.msg_rset_received),
         record=transaction.record_rset,
         delay=configuration.response_delay_rset,
     )
@@ -197,12 +208,12 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
         argument=_anything,
         bad_argument=unrecognised,
         refusals=(),
-        accepted=reply(configuration.msg_noop_received),
+        accepted=Reply(configuration.msg_noop_received),
         record=transaction.record_noop,
         delay=configuration.response_delay_noop,
     )
-    quit_ = noop._replace(
-        accepted=reply(configuration.msg_quit_cmd),
+    quit_ = noop.but(
+        accepted=Reply(configuration.msg_quit_cmd),
         record=transaction.record_quit,
         delay=configuration.response_delay_quit,
         next=CLOSE,

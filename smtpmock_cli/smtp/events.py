@@ -1,29 +1,52 @@
 """What a session tells the world around it, one event at a time.
 
-Invariant: events are values. A pause is one of them, so nothing has to be called back.
+Invariant: events are values that nobody changes. A pause is one of them, so nothing has to be called
+back. Not: NamedTuple or dataclass, because making such a class takes ten times longer, at every start.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ..message import Message
 
 
-class NeedData(NamedTuple):
+class _Value:
+    """Compared and shown by its slots."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and repr(other) == repr(self)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
+        return f"{type(self).__name__}({shown})"
+
+
+class NeedData(_Value):
     """Nothing to tell until more bytes, or the end of them, arrive."""
 
+    __slots__ = ()
 
-class RequestReceived(NamedTuple):
+
+class RequestReceived(_Value):
     """A command line arrived, white space at its ends removed."""
 
-    line: str
+    __slots__ = ("line",)
+
+    def __init__(self, line: str) -> None:
+        self.line = line
 
 
-class BodyReceived(NamedTuple):
+class BodyReceived(_Value):
     """More of a body arrived, cut anywhere, with its dots as sent and the final one too."""
 
-    data: bytes
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
     @property
     def lines(self) -> int:
@@ -31,31 +54,45 @@ class BodyReceived(NamedTuple):
         return self.data.count(b"\n")
 
 
-class ReplyDelayed(NamedTuple):
+class ReplyDelayed(_Value):
     """The next event must not be pulled before this many seconds have passed."""
 
-    seconds: int
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
 
 
-class Reply(NamedTuple):
+class Reply(_Value):
     """A reply to send: its text, and its bytes with the line's end (RFC 5321 section 4.2)."""
 
-    line: str
-    wire: bytes
+    __slots__ = ("line", "wire")
+
+    def __init__(self, line: str) -> None:
+        self.line = line
+        # What stood in a flag as bytes goes out as those bytes.
+        self.wire = line.encode("utf-8", "surrogateescape") + b"\r\n"
 
 
-class TransactionEnded(NamedTuple):
+class TransactionEnded(_Value):
     """The message is final and belongs to whoever pulled this."""
 
-    message: Message
+    __slots__ = ("message",)
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
 
 
-class InputEnded(NamedTuple):
+class InputEnded(_Value):
     """The peer will send no more, and all that it sent is dealt with."""
 
+    __slots__ = ()
 
-class SessionEnded(NamedTuple):
+
+class SessionEnded(_Value):
     """Close the connection once the last reply is out. Pulled again, it comes again."""
+
+    __slots__ = ()
 
 
 Event = NeedData | RequestReceived | BodyReceived | ReplyDelayed | Reply | TransactionEnded | InputEnded | SessionEnded
@@ -63,8 +100,3 @@ Event = NeedData | RequestReceived | BodyReceived | ReplyDelayed | Reply | Trans
 NEED_DATA = NeedData()
 INPUT_ENDED = InputEnded()
 SESSION_ENDED = SessionEnded()
-
-
-def reply(line: str) -> Reply:
-    """The event for a reply's text; what stood in a flag as bytes goes out as those bytes."""
-    return Reply(line, line.encode("utf-8", "surrogateescape") + b"\r\n")

@@ -2,16 +2,14 @@
 
 Invariants: every recogniser is a fixed number of passes of the interpreter's own string routines,
 so its cost is linear in the line; no pass comes back to a character.
-Not: one regular expression for each, because a repeated group costs ten times more a character than
-a repeated class, and because Python's IGNORECASE folds U+0131 to i, which Unicode's simple folding
-does not.
+Not: regular expressions, because their repeated groups cost ten times more a character, because
+Python's IGNORECASE folds U+0131 to i, which Unicode's simple folding does not, and because compiling
+them is a part of every start.
 
 Bytes that are not UTF-8 arrive as lone surrogates and so belong to no class below.
 """
 
 from __future__ import annotations
-
-import re
 
 # White_Space of Unicode, which is less than str.strip() takes: not U+001C to U+001F.
 WHITE_SPACE = (
@@ -28,7 +26,8 @@ _PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _PLAIN_AND_DOT = _PLAIN + b"."
 _PLAIN_AND_SPACE = _PLAIN + b"\t\n\f\r <"
 _HYPHEN_TO_DOT = bytes.maketrans(b"-", b".")
-_LOCAL_PART = re.compile(f"[{_PLAIN.decode()}{_LONG_S}{_KELVIN}.!#$%&'*+\\-/=?^_{{|}}~`]*+")
+_LOCAL_PART = _PLAIN + b".!#$%&'*+-/=^_{|}~`"
+_IS_LOCAL_PART = bytes(byte in _LOCAL_PART for byte in range(256))
 
 
 def decode_line(line: bytes | bytearray) -> str:
@@ -71,12 +70,18 @@ def _address(line: str, words: str) -> str | None:
     if line[: len(words)].lower() != words:
         return None
     before, at, after = line[len(words) :].partition("@")
-    run = _LOCAL_PART.match(before[::-1])
-    start = len(before) - (run.end() if run else 0)
+    start = _local_part_start(before)
     name, local_part, domain = before[:start], before[start:], after.rstrip(">")
     if at and local_part and _is_domain(domain) and (name == "<" or _is_name(name)):
         return f"{local_part}@{domain}"
     return None
+
+
+def _local_part_start(text: str) -> int:
+    """Where the longest run of a local part's characters begins that reaches to the end."""
+    # The question mark is such a character itself, and encoding makes it of whatever is none.
+    folded = text.replace("?", "a").replace(_LONG_S, "s").replace(_KELVIN, "k")
+    return folded.encode("ascii", "replace").translate(_IS_LOCAL_PART).rfind(b"\0") + 1
 
 
 def _is_name(text: str) -> bool:
