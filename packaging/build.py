@@ -73,7 +73,7 @@ def freeze(epoch: str) -> None:
 
 
 def program_files() -> list[Path]:
-    return sorted(path for path in DIST.rglob("*") if path.is_file() and path.suffix not in (".gz", ".zip"))
+    return sorted(path for path in DIST.rglob("*") if path.is_file() and not path.name.startswith("smtpmock_"))
 
 
 def archive(epoch: int) -> Path:

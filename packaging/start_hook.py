@@ -24,7 +24,12 @@ class StartImporter:
     @staticmethod
     def find_spec(name, path=None, target=None):
         found = _modules.get(name)
-        return None if found is None else _ModuleSpec(name, StartImporter, is_package=found[0])
+        if found is None:
+            return None
+        spec = _ModuleSpec(name, StartImporter, is_package=found[0])
+        if found[0]:  # where PyInstaller's importer looks for the modules of a package that are not here
+            spec.submodule_search_locations.append(f"{sys._MEIPASS}/{name.replace('.', '/')}")
+        return spec
 
     @staticmethod
     def create_module(spec):

@@ -1,0 +1,106 @@
+"""Makes the frozen program as script/build does: within a time limit, and only where that can work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.helpers import ROOT
+
+DIST = ROOT / "dist"
+NAME = "smtpmock.exe" if sys.platform == "win32" else "smtpmock"
+BUILD_LIMIT = 480.0
+"""Seconds that a build may take, with all that pip fetches for the first one."""
+_SHOWN = 6000
+"""Characters of a failed build's output that a test shows, from its end."""
+
+
+class BuildError(Exception):
+    """A build failed; the text is its output."""
+
+
+def obstacle() -> str:
+    """Why this system cannot build, or nothing."""
+    for name, how in {"sh": "a POSIX shell", **({"objcopy": "binutils"} if sys.platform == "linux" else {})}.items():
+        if shutil.which(name) is None:
+            return f"{name} is missing, and PyInstaller or script/build needs it: install {how}"
+    shared = [sysconfig.get_config_var(name) for name in ("Py_ENABLE_SHARED", "PYTHONFRAMEWORK")]
+    if sys.platform != "win32" and not any(shared) and not any(Path(sys.base_prefix, "lib").glob("libpython*.*")):
+        return f"PyInstaller needs a Python with a shared library; {sys.base_prefix} has none"
+    return ""
+
+
+def outdated() -> str:
+    """Why ``dist/`` has to be built anew, or nothing."""
+    made = [path for path in (DIST / NAME, *DIST.glob("smtpmock_*")) if path.exists()]
+    if len(made) < 2:
+        return "dist/ has no program, or no archive"
+    packaging = (path for path in (ROOT / "packaging").iterdir() if path.is_file())
+    sources = [*(ROOT / "smtpmock_cli").rglob("*.py"), *packaging, ROOT / "pyproject.toml"]
+    newest = max(sources, key=modified)
+    if modified(newest) > min(map(modified, made)):
+        return f"{newest.relative_to(ROOT)} is newer than dist/"
+    return ""
+
+
+def modified(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def build() -> None:
+    """Run script/build.
+
+    :raises BuildError: it failed, or took too long.
+    """
+    run(["sh", "script/build"], ROOT, environment())
+
+
+def environment() -> dict[str, str]:
+    """This process's, for a build by this very Python.
+
+    Another one would have ``script/environment`` make ``.venv`` anew, under the tests that run from it.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    inherited.pop("SOURCE_DATE_EPOCH", None)
+    return inherited | {"PYTHON": sys.executable}
+
+
+def run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
+    """Run a command; no process of it outlives the time limit.
+
+    :raises BuildError: it failed, or took too long.
+    """
+    # Not: a pipe, because a child that outlives the time limit would hold it open.
+    with tempfile.TemporaryFile() as output:
+        null = subprocess.DEVNULL
+        process = subprocess.Popen(
+            command, cwd=folder, env=env, stdin=null, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            code: int | None = process.wait(BUILD_LIMIT)
+        except subprocess.TimeoutExpired:
+            code = None
+        finally:
+            if process.poll() is None:
+                kill_with_children(process)
+        if code == 0:
+            return
+        output.seek(0)
+        said = output.read().decode(errors="replace")[-_SHOWN:]
+    ending = f"exit code {code}" if code is not None else f"not done after {BUILD_LIMIT:.0f} s"
+    raise BuildError(f"{' '.join(command)} in {folder}: {ending}\n{said}")
+
+
+def kill_with_children(process: subprocess.Popen[bytes]) -> None:
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,138 @@
+"""What script/build leaves in dist/: small, nothing that is not needed, and the same each time."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import PATIENCE, ROOT
+
+from . import building
+from .processes import assert_serves, run
+
+ARCHIVE_LIMIT, FOLDER_LIMIT = 12_000_000, 25_000_000
+"""Bytes."""
+NEEDLESS = re.compile(r"(lib)?(ssl|crypto|bz2|lzma|zstd)|_(ssl|hashlib|bz2|lzma|zstd)\b")
+"""OpenSSL and compression, by the names of their libraries and extension modules."""
+
+
+@pytest.fixture
+def folder(program: Path) -> Path:
+    return program.resolve().with_name("smtpmock-files")
+
+
+@pytest.fixture
+def archive(program: Path) -> Path:
+    made = list(program.resolve().parent.glob("smtpmock_*"))
+    if not made and "SMTPMOCK_PROGRAM" in os.environ:
+        pytest.skip("no archive beside the program that SMTPMOCK_PROGRAM names")
+    (only,) = made
+    return only
+
+
+def test_the_program_and_its_folder_are_small(program: Path, folder: Path) -> None:
+    files = [program, *(path for path in folder.rglob("*") if path.is_file())]
+    sizes = {path.name: path.stat().st_size for path in files}
+    assert sum(sizes.values()) <= FOLDER_LIMIT, sorted(sizes.items(), key=lambda item: -item[1])[:10]
+
+
+def test_the_archive_is_small(archive: Path) -> None:
+    assert archive.stat().st_size <= ARCHIVE_LIMIT
+
+
+def test_no_openssl_and_no_compression_is_in_it(folder: Path) -> None:
+    assert [path.name for path in folder.rglob("*") if NEEDLESS.match(path.name)] == []
+
+
+def test_what_is_unpacked_elsewhere_runs(program: Path, archive: Path, tmp_path: Path) -> None:
+    assert re.fullmatch(r"smtpmock_(Linux|Darwin|Windows)_(x86_64|arm64)\.(tar\.gz|zip)", archive.name)
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive) as packed:
+            packed.extractall(tmp_path)
+    else:
+        with tarfile.open(archive) as packed_tar:
+            packed_tar.extractall(tmp_path, filter="data")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([program.name, "smtpmock-files"])
+    expected = checksums(program.resolve().parent)
+    del expected[archive.name]
+    assert checksums(tmp_path) == expected
+    assert_serves(tmp_path / program.name)
+    assert run(tmp_path / program.name, "-v").stdout == run(program, "-v").stdout
+
+
+def test_two_builds_of_one_commit_are_the_same(tmp_path: Path) -> None:
+    need_pyinstaller()
+    first = copy_of_sources(tmp_path / "a")
+    second = tmp_path / "another folder" / "b"
+    shutil.copytree(first, second)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(build_in, [first, second]))
+    one, other = checksums(first / "dist"), checksums(second / "dist")
+    assert building.NAME in one
+    assert sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name)) == []
+    assert re.search(r"^commit: [0-9a-f]{40}$", run(first / "dist" / building.NAME, "-v").stdout, re.MULTILINE)
+
+
+def need_pyinstaller() -> None:
+    obstacle = building.obstacle() or ("" if shutil.which("git") else "git is missing: install it")
+    obstacle = obstacle or ("" if (ROOT / ".git").exists() else "this tree is not git's: nothing tells its sources")
+    if obstacle:
+        pytest.skip(obstacle)
+    if importlib.util.find_spec("PyInstaller") is None:
+        building.run(["sh", "-c", "extras=build; . script/environment"], ROOT, building.environment())
+        importlib.invalidate_caches()
+    if importlib.util.find_spec("PyInstaller") is None:
+        pytest.skip(f"{sys.prefix}, which the tests run from, has no PyInstaller, and is not the project's .venv")
+
+
+def copy_of_sources(to: Path) -> Path:
+    """A repository whose one commit is this tree as it is, changes and all."""
+    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    for name in filter(None, listed):
+        if (ROOT / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, to / name)
+    git(to, "init", "--quiet")
+    git(to, "add", "--all")
+    git(to, "-c", "user.name=Test", "-c", "user.email=test@example.com", "commit", "--quiet", "--message=All")
+    return to
+
+
+def git(folder: Path, *arguments: str) -> str:
+    settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        env=building.environment() | (settings if folder != ROOT else {}),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    ).stdout
+
+
+def build_in(tree: Path) -> None:
+    """What script/build runs, in the environment that is there; each build has a cache of its own, still empty."""
+    cache = tree.with_name(tree.name + " cache")
+    env = building.environment() | {"PYINSTALLER_CONFIG_DIR": str(cache)}
+    building.run([sys.executable, "packaging/build.py"], tree, env)
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file, with its permissions."""
+    return {
+        path.relative_to(folder).as_posix(): f"{hashlib.sha256(path.read_bytes()).hexdigest()} {path.stat().st_mode:o}"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
