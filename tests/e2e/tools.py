@@ -51,10 +51,35 @@ def node_with_nodemailer() -> Tool:
 
 def ruby_with_net_smtp() -> Tool:
     """Ruby, for which ``require "net/smtp"`` works; a gem of its own since Ruby 3.1."""
-    ruby = _on_path("ruby", "Debian: apt-get install ruby ruby-net-smtp")
-    if _exit_code(Tool([ruby, "-e", 'require "net/smtp"'], dict(os.environ))) != 0:
+    installed = shutil.which("ruby")
+    tool = Tool([installed], dict(os.environ)) if installed else _debians_ruby()
+    if _exit_code(tool._replace(argv=[*tool.argv, "-e", 'require "net/smtp"'])) != 0:
         raise ToolMissing("Ruby's net/smtp is missing: install it (gem install net-smtp)")
-    return Tool([ruby], dict(os.environ))
+    return tool
+
+
+def _debians_ruby() -> Tool:
+    """Unpacked, so that it has to be told where its own libraries are."""
+
+    def download(into: Path) -> None:
+        # The package ruby is empty, and named after no version; what it depends on has the program.
+        control = ["dpkg-deb", "-f", str(_downloaded("ruby", into.parent)), "Depends"]
+        depends = subprocess.run(control, stdout=subprocess.PIPE, text=True, check=True, timeout=FETCH_TIMEOUT).stdout
+        ruby = depends.split()[0].rstrip(",")
+        for package in (ruby, f"lib{ruby}", "libyaml-0-2"):
+            _run(["dpkg-deb", "-x", str(_downloaded(package, into.parent)), str(into)], into)
+
+    _need_apt("ruby", "ruby", "ruby")
+    tree = _fetched("ruby", download, "ruby", "Debian: apt-get install ruby") / "usr"
+    libraries = [*tree.glob("lib/ruby/*.0"), *tree.glob("lib/*-linux-gnu*/ruby/*.0")]
+    libraries += [*tree.glob("lib/ruby/vendor_ruby"), *tree.glob("lib/ruby/gems/*/gems/*/lib")]
+    env = {
+        **os.environ,
+        "LD_LIBRARY_PATH": os.pathsep.join(map(str, tree.glob("lib/*-linux-gnu*"))),
+        "RUBYLIB": os.pathsep.join(map(str, libraries)),
+        "RUBYOPT": "--disable-gems",
+    }
+    return Tool([str(next(tree.glob("bin/ruby[0-9]*")))], env)
 
 
 def smtp_source() -> Tool:
@@ -130,10 +155,13 @@ def _unpacked(package: str, name: str) -> Path:
     def download(into: Path) -> None:
         _run(["dpkg-deb", "-x", str(_downloaded(package, into.parent)), str(into)], into)
 
-    how = f"Debian: apt-get install {package}"
-    if shutil.which("apt-get") is None and not (CACHE / package).is_dir():
-        raise _missing(name, how)
-    return _fetched(package, download, name, how)
+    _need_apt(package, name, package)
+    return _fetched(package, download, name, f"Debian: apt-get install {package}")
+
+
+def _need_apt(package: str, name: str, folder: str) -> None:
+    if shutil.which("apt-get") is None and not (CACHE / folder).is_dir():
+        raise _missing(name, f"Debian: apt-get install {package}")
 
 
 def _downloaded(package: str, folder: Path) -> Path:
@@ -146,7 +174,7 @@ def _downloaded(package: str, folder: Path) -> Path:
         # Without package lists, as in a fresh container, there is nothing to choose from.
         _run(["apt-get", "update"], folder)
         _run(command, folder)
-    return next(folder.glob("*.deb"))
+    return next(folder.glob(f"{package}_*.deb"))
 
 
 def _npm_install_nodemailer(folder: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -184,7 +183,7 @@ def one_listening() -> Iterator[int]:
 
 def test_ruby_lives_with_it(on_path: dict[str, str], tmp_path: Path) -> None:
     ruby = found(tools.ruby_with_net_smtp)
-    argv = [shutil.which(ruby.argv[0]) or ruby.argv[0]]
+    with_both = tools.Tool(ruby.argv, {**ruby.env, "PATH": on_path["PATH"]})
     script = Path(__file__).with_name("gem_life.rb")
-    said = run_tool(tools.Tool(argv, on_path), str(script), "10", str(tmp_path / "err_log"))
+    said = run_tool(with_both, str(script), "10", str(tmp_path / "err_log"))
     assert said == "exit 0\n20 lives, one refused port\n"
