@@ -277,6 +277,22 @@ def test_running_out_of_descriptors_is_survived() -> None:
 
 
 @posix
+def test_a_signal_while_out_of_descriptors_stops_it_too() -> None:
+    import resource
+
+    few = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))}
+    with daemon("-shutdownTimeout=10", **few) as running:
+        clients = [Client(running.port, greeted=False) for _ in range(40)]
+        wait_for_error(running, "accept tcp: too many open files")
+        running.signal(signal.SIGTERM)
+        wait_for_line(running, "shutdown mode")
+        for client in clients:
+            client.close()
+        code, out, _ = running.finish()
+        assert (code, out[-1]) == (0, STOPPED)
+
+
+@posix
 def test_text_that_is_not_ascii_goes_out_as_it_came_in() -> None:
     with daemon("-msgGreeting=220 Grüße", env={**os.environ, "LC_ALL": "C"}) as running:
         with Client(running.port, greeted=False) as client:

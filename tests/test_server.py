@@ -167,6 +167,15 @@ def test_hosts(host: str, reached_at: list[str]) -> None:
                 Client(server.port_number, "127.0.0.2")
 
 
+def test_an_ipv4_peer_of_an_ipv6_socket_is_named_as_what_it_is() -> None:
+    if not has_ipv6():
+        pytest.skip("this machine has no IPv6 loopback")
+    with Server(Configuration(host_address="::")) as server:
+        deliver(server)
+        message = server.messages()[0]
+    assert (message.client_address, message.server_address) == ("127.0.0.1", "127.0.0.1")
+
+
 def has_ipv6() -> bool:
     return can_bind("::1", socket.AF_INET6)
 

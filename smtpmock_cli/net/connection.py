@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from typing import Any
 from typing import Protocol as Interface
 
 from .loop import READ, WRITE, Loop, Timer
@@ -19,6 +20,12 @@ _CHUNK = 96 * 1024
 _LINGER = 2.0
 """How long, in seconds, a closed connection waits for its peer's end."""
 _NEVER = float("inf")
+
+
+def plain(address: tuple[Any, ...]) -> tuple[str, int]:
+    """A socket's address as host and port; one of IPv4 that came by an IPv6 socket as what it is."""
+    host, port = address[:2]
+    return (host.removeprefix("::ffff:") if "." in host else host), port
 
 
 class Protocol(Interface):
@@ -84,8 +91,7 @@ class Connection:
     @property
     def server(self) -> tuple[str, int]:
         """The address that the client had connected to."""
-        host, port = self._sock.getsockname()[:2]
-        return host, port
+        return plain(self._sock.getsockname())
 
     def start(self) -> None:
         """Wait for the peer's bytes from now on."""

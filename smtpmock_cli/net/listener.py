@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable
 
+from .connection import plain
 from .loop import READ, Loop, Timer
 
 _BACKLOG = 1024
@@ -107,6 +108,7 @@ class Listener:
         """Stop listening at once."""
         if self._retry is not None:
             self._retry.cancel()
+            self._retry = None
         self._watch.wait_for(0)
         self._sock.close()
 
@@ -122,7 +124,7 @@ class Listener:
                     return
                 continue  # the peer left between connecting and being accepted
             sock.setblocking(False)
-            self._accepted(sock, address[:2])
+            self._accepted(sock, plain(address))
 
     def _pause(self, error: OSError) -> None:
         self._watch.wait_for(0)

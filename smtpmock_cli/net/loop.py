@@ -121,8 +121,8 @@ class Loop:
 
     def wake(self) -> None:
         """End the loop's sleep."""
-        # Where so many wake-ups are unread that none fits, one more adds nothing.
-        with suppress(BlockingIOError):
+        # Where so many wake-ups are unread that none fits, or the loop is closed, one more adds nothing.
+        with suppress(OSError):
             self._wake_sender.send(b"\0")
 
     def signals_to(self, callback: Callable[[int], None]) -> int:
