@@ -123,7 +123,21 @@ def command_table(configuration: Configuration) -> CommandTable:
 
 
 def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Command]:
-    helo = Command(
+    helo = _helo(configuration)
+    return {
+        "HELO": helo,
+        "EHLO": helo,
+        "MAIL": _mail(configuration),
+        "RCPT": _rcpt(configuration),
+        "DATA": _data(configuration, unrecognised),
+        "RSET": _rset(configuration),
+        "NOOP": _noop(configuration, unrecognised),
+        "QUIT": _quit(configuration, unrecognised),
+    }
+
+
+def _helo(configuration: Configuration) -> Command:
+    return Command(
         forgets=Message.forget_from_helo,
         in_sequence=transaction.always,
         out_of_sequence=Reply(configuration.msg_invalid_cmd_helo_sequence),
@@ -139,7 +153,10 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
         record=transaction.record_helo,
         delay=configuration.response_delay_helo,
     )
-    mail = Command(
+
+
+def _mail(configuration: Configuration) -> Command:
+    return Command(
         forgets=Message.forget_from_mailfrom,
         in_sequence=transaction.after_helo,
         out_of_sequence=Reply(configuration.msg_invalid_cmd_mailfrom_sequence),
@@ -156,7 +173,10 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
         delay=configuration.response_delay_mailfrom,
         starts_message=True,
     )
-    rcpt = Command(
+
+
+def _rcpt(configuration: Configuration) -> Command:
+    return Command(
         forgets=transaction.forget_nothing if configuration.multiple_rcptto else Message.forget_from_rcptto,
         in_sequence=transaction.after_mailfrom,
         out_of_sequence=Reply(configuration.msg_invalid_cmd_rcptto_sequence),
@@ -176,7 +196,10 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
         record=transaction.rcptto_recorder(configuration),
         delay=configuration.response_delay_rcptto,
     )
-    data = Command(
+
+
+def _data(configuration: Configuration, unrecognised: Reply) -> Command:
+    return Command(
         forgets=Message.forget_from_data,
         in_sequence=transaction.after_rcptto,
         out_of_sequence=Reply(configuration.msg_invalid_cmd_data_sequence),
@@ -188,7 +211,10 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
         delay=configuration.response_delay_data,
         next=BODY,
     )
-    rset = Command(
+
+
+def _rset(configuration: Configuration) -> Command:
+    return Command(
         forgets=transaction.forget_unfinished
         if configuration.multiple_message_receiving
         else Message.forget_from_mailfrom,
@@ -201,7 +227,10 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
         record=transaction.record_rset,
         delay=configuration.response_delay_rset,
     )
-    noop = Command(
+
+
+def _noop(configuration: Configuration, unrecognised: Reply) -> Command:
+    return Command(
         forgets=transaction.forget_nothing,
         in_sequence=transaction.always,
         out_of_sequence=unrecognised,
@@ -212,23 +241,16 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
         record=transaction.record_noop,
         delay=configuration.response_delay_noop,
     )
-    quit_ = noop.but(
+
+
+def _quit(configuration: Configuration, unrecognised: Reply) -> Command:
+    return _noop(configuration, unrecognised).but(
         accepted=Reply(configuration.msg_quit_cmd),
         record=transaction.record_quit,
         delay=configuration.response_delay_quit,
         next=CLOSE,
         bare=True,
     )
-    return {
-        "HELO": helo,
-        "EHLO": helo,
-        "MAIL": mail,
-        "RCPT": rcpt,
-        "DATA": data,
-        "RSET": rset,
-        "NOOP": noop,
-        "QUIT": quit_,
-    }
 
 
 def _recogniser(rows: dict[str, Command]) -> Callable[[str], Recognised]:
