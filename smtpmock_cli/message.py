@@ -76,10 +76,7 @@ class Message:
         """The peer's IP address."""
         self.server_address = ""
         """The IP address that the peer had connected to."""
-        self.helo_request = ""
-        self.helo_response = ""
-        self.helo = False
-        self.forget_from_mailfrom()
+        self.forget_from_helo()
 
     @property
     def is_consistent(self) -> bool:
@@ -113,12 +110,6 @@ class Message:
         # One path at most: more would disclose blind copies (RFC 5321 section 7.2).
         return f"for <{self.forward_paths[0]}>" if len(self.forward_paths) == 1 else ""
 
-    def inherit_helo(self, other: Message) -> None:
-        """Start where another message of the same session stood after its HELO."""
-        self.helo_request = other.helo_request
-        self.helo_response = other.helo_response
-        self.helo = other.helo
-
     def forget_from_helo(self) -> None:
         self.helo_request = ""
         self.helo_response = ""
@@ -150,6 +141,12 @@ class Message:
         self.rset = False
         self.noop = False
         self.quit_sent = False
+
+    def inherit_helo(self, other: Message) -> None:
+        """Start where another message of the same session stood after its HELO."""
+        self.helo_request = other.helo_request
+        self.helo_response = other.helo_response
+        self.helo = other.helo
 
     def __repr__(self) -> str:
         stages = [name for name in ("helo", "mailfrom", "rcptto", "data", "msg") if getattr(self, name)]

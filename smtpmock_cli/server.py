@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from .store import MessageStore
 
 
+_STOPPED = "SMTP mock server was stopped successfully"
+_FORCED = "SMTP mock server was force stopped by timeout"
+
+
 class _State(Enum):
     """What a server is doing."""
 
@@ -230,7 +234,7 @@ class Server:
 
     def _stop_when_done(self) -> None:
         if self._state is _State.STOPPING and not self._connections:
-            self._stopped("SMTP mock server was stopped successfully")
+            self._stopped(_STOPPED)
 
     def _cut_sessions(self) -> None:
         """The deadline, or a second signal."""
@@ -238,9 +242,7 @@ class Server:
         self._state = _State.STOPPED
         for session in list(self._sessions):
             session.cut()
-        self._stopped(
-            "SMTP mock server was force stopped by timeout" if forced else "SMTP mock server was stopped successfully"
-        )
+        self._stopped(_FORCED if forced else _STOPPED)
 
     def _stopped(self, line: str) -> None:
         self._state = _State.STOPPED

@@ -9,7 +9,7 @@ after the import the placeholders are gone from ``sys.modules``, so whoever impo
 gets the real one; a module that is there already stays. Only the command does this: ``import smtpmock_cli``
 in somebody's program leaves their modules alone.
 
-What each of them costs stands in docs/performance.md.
+What they cost together stands in docs/performance.md.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import Protocol as Interface
 
 from .loop import READ, WRITE, Loop, Timer
 
-# Below malloc's threshold for mapping fresh pages: from there on, each read costs six times as much.
+# Below malloc's threshold for mapping fresh pages: with 256 KiB, each read cost six times as much.
 _CHUNK = 96 * 1024
 _LINGER = 2.0
 """How long, in seconds, a closed connection waits for its peer's end."""

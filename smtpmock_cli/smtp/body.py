@@ -20,7 +20,7 @@ class Body:
         self._held = b"\n"
         self._own_from = 1
 
-    def feed(self, data: bytes | bytearray) -> bytes | None:
+    def feed(self, data: bytes) -> bytes | None:
         """Take bytes; None as long as the body goes on, and at its end what follows it."""
         joined = self._held + data
         # Most of a large mail is base 64, which has no dot: one search for a byte settles it.
