@@ -1,17 +1,22 @@
 """The settings: one field is its default, its flag, its help and its bounds, and is written nowhere else.
 
 Invariants: a Configuration never changes and never holds a wrong value; an empty value (no text,
-zero, an empty list) stands for the default, as the reference has it.
+zero, an empty list) stands for the default, as the reference has it, but where the default is None:
+there, zero is a value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, dataclass_transform
+from typing import Any, Self, dataclass_transform
 
 from .errors import ConfigurationError
 
-SERVER, SESSION, REFUSALS, DELAYS, REPLIES = "Server", "Session", "Refusals", "Delays", "Replies"
+SERVER, MESSAGES, SESSION = "Server", "Messages within reach", "Session"
+REFUSALS, DELAYS, REPLIES = "Refusals", "Delays", "Replies"
+
+_LARGEST = 2**63 - 1
+"""What a flag can hold: a 64-bit integer."""
 
 _UNAVAILABLE = "421 Service not available"
 _RECEIVED = "250 Received"
@@ -24,9 +29,13 @@ _TOO_BIG = "552 Message exceeded max size of {limit} bytes"
 
 
 class Setting:
-    """What is known of one field of :class:`Configuration`; its type is its default's."""
+    """What is known of one field of :class:`Configuration`.
 
-    __slots__ = ("default", "field", "flag", "group", "help", "minimum", "shown_default", "unit")
+    :param kind: its type, where that is not the default's.
+    :param fixed: whether it cannot change while a server runs.
+    """
+
+    __slots__ = ("default", "field", "fixed", "flag", "group", "help", "kind", "minimum", "shown_default", "unit")
 
     def __init__(
         self,
@@ -35,19 +44,23 @@ class Setting:
         help: str,
         *,
         default: Any,
+        kind: type | None = None,
         unit: str = "",
         shown_default: str = "",
         minimum: int | None = 0,
+        fixed: bool = False,
     ) -> None:
         self.field = ""
         self.flag = flag
         self.group = group
         self.help = help
         self.default = default
+        self.kind: Any = kind or type(default)
         self.unit = unit
         self.shown_default = shown_default
         """For a default that depends on something else."""
         self.minimum = minimum
+        self.fixed = fixed
 
     def __set_name__(self, _: type, name: str) -> None:
         self.field = name
@@ -62,11 +75,15 @@ def _seconds(flag: str, group: str, help: str, *, default: int) -> Any:
     return setting(flag, group, help, default=default, unit="s")
 
 
+def _file(flag: str, help: str, *, default: str) -> Any:
+    return setting(flag, MESSAGES, help, default=default, shown_default="no file", fixed=True)
+
+
 def _reply(flag: str, help: str, *, default: str, shown_default: str = "") -> Any:
     return setting(flag, REPLIES, f"reply {help}", default=default, shown_default=shown_default)
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(setting, _seconds, _reply))
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(setting, _seconds, _file, _reply))
 class _Settings:
     # Not: dataclasses, because it imports inspect and compiles its methods, at every start.
     SETTINGS: tuple[Setting, ...] = ()
@@ -81,7 +98,14 @@ class _Settings:
         for known in self.SETTINGS:
             value = values.get(known.field)
             checked = known.default if value is None else _checked(known, value)
-            self.__dict__[known.field] = checked or known.default
+            self.__dict__[known.field] = checked if checked or known.default is None else known.default
+
+    def but(self, **changes: Any) -> Self:
+        """The same with some fields changed; None is a field's default.
+
+        :raises ConfigurationError: as the constructor.
+        """
+        return type(self)(**{**self.__dict__, **changes})
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Configuration does not change: make a new one to set {name}")
@@ -102,17 +126,28 @@ class _Settings:
 
 
 def _checked(known: Setting, value: Any) -> Any:
-    kind = type(known.default)
+    kind = known.kind
     if kind is tuple:
         is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
-        if not is_list or not all(isinstance(item, str) for item in value):
+        if not is_list or not all(isinstance(item, str) and _is_encodable(item) for item in value):
             raise ConfigurationError(f"{known.field} takes a list of texts, not {value!r}")
         return tuple(value)
-    if type(value) is not kind:
+    if type(value) is not kind or (kind is str and not _is_encodable(value)):
         raise ConfigurationError(f"{known.field} takes {_KIND_NAMES[kind]}, not {value!r}")
     if kind is int and known.minimum is not None and value < known.minimum:
         raise ConfigurationError(f"{known.field} takes a number from {known.minimum} on, not {value}")
+    if kind is int and value > _LARGEST:
+        raise ConfigurationError(f"{known.field} takes a number up to {_LARGEST}")
     return value
+
+
+def _is_encodable(text: str) -> bool:
+    """Whether it can be sent: bytes of a flag that were not UTF-8 can, other lone surrogates cannot."""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _KIND_NAMES = {str: "a text", int: "a whole number", bool: "True or False"}
@@ -131,15 +166,38 @@ class Configuration(_Settings):
         SERVER,
         "address or name to listen on; ::, [::] and 0.0.0.0 are all interfaces",
         default="127.0.0.1",
+        fixed=True,
     )
     port_number: int = setting(
-        "port", SERVER, "port to listen on", default=0, shown_default="a free port", minimum=None
+        "port", SERVER, "port to listen on", default=0, shown_default="a free port", minimum=None, fixed=True
     )
     log_to_stdout: bool = setting("log", SERVER, "log to stdout, errors to stderr", default=False)
     log_server_activity: bool = setting("log", SERVER, "log requests and replies too", default=False)
     shutdown_timeout: int = _seconds(
         "shutdownTimeout", SERVER, "how long a graceful stop waits for sessions", default=1
     )
+
+    http_port: int | None = setting(
+        "httpPort",
+        MESSAGES,
+        "port of the HTTP API; 0 takes a free one",
+        default=None,
+        kind=int,
+        shown_default="no HTTP API",
+        fixed=True,
+    )
+    http_host: str = setting(
+        "httpHost", MESSAGES, "address or name that the HTTP API listens on", default="127.0.0.1", fixed=True
+    )
+    http_names: Sequence[str] = setting(
+        "httpNames",
+        MESSAGES,
+        "further names and addresses that requests may call the HTTP API by",
+        default=(),
+        fixed=True,
+    )
+    messages_file: str = _file("messagesFile", "file to append each message to, a line of JSON each", default="")
+    port_file: str = _file("portFile", "file that holds the ports, as JSON, while listening", default="")
 
     session_timeout: int = _seconds(
         "sessionTimeout", SESSION, "how long to wait for a command or a whole body", default=30
@@ -249,3 +307,8 @@ class Configuration(_Settings):
     def size_exceeded_reply(self) -> str:
         """The reply to a body over ``msg_size_limit``; its default names the limit in force."""
         return self.msg_msg_size_is_too_big or _TOO_BIG.format(limit=self.msg_size_limit)
+
+
+def changeable() -> list[Setting]:
+    """The settings that can change while a server runs."""
+    return [known for known in Configuration.SETTINGS if not known.fixed]

@@ -2,7 +2,7 @@
 
 SmtpMockError
 ├── ConfigurationError   a setting has a wrong type or value (also a ValueError)
-├── ServerStartError     the address cannot be listened on (also an OSError)
+├── ServerStartError     an address cannot be listened on, or a file not written (also an OSError)
 ├── ServerStateError     started twice, or stopped while not running
 └── WaitTimeoutError     fewer messages than asked for in time (also a TimeoutError)
 """
@@ -24,11 +24,7 @@ class ConfigurationError(SmtpMockError, ValueError):
 
 
 class ServerStartError(SmtpMockError, OSError):
-    """The server cannot listen; ``__cause__`` is the operating system's reason."""
-
-    def __init__(self, port_number: int) -> None:
-        super().__init__(f"Failed to start SMTP mock server on port: {port_number}")
-        self.port_number = port_number
+    """The server cannot listen, or cannot write a file; ``__cause__`` is the operating system's reason."""
 
 
 class ServerStateError(SmtpMockError):
@@ -41,3 +37,8 @@ class WaitTimeoutError(SmtpMockError, TimeoutError):
     def __init__(self, count: int, timeout: float, messages: list[Message]) -> None:
         super().__init__(f"{len(messages)} of {count} messages arrived within {timeout:g} s")
         self.messages = messages
+
+
+def reason(error: Exception) -> str:
+    """Why something could not be done, as the log has it: the operating system's word, in lower case."""
+    return (getattr(error, "strerror", None) or str(error)).lower()

@@ -160,11 +160,9 @@ def options() -> list[click.Parameter]:
 
 
 def _go_type(setting: Setting) -> GoType:
-    if isinstance(setting.default, bool):
-        return GoBool()
-    if isinstance(setting.default, int):
+    if setting.kind is int:
         return GoInt(setting.minimum)
-    return GoList() if isinstance(setting.default, tuple) else GoText()
+    return {bool: GoBool, tuple: GoList, str: GoText}[setting.kind]()
 
 
 class GoCommand(click.Command):

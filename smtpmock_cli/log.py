@@ -35,12 +35,18 @@ class Log:
     """
 
     def __init__(self, out: Any, err: Any, *, activity: bool = True, clock: Callable[[], float] = time.time) -> None:
-        self.activity = activity and out is not None
-        self._out = _Sink(out)
-        self._err = _Sink(err)
         self._clock = clock
         self._second = -1
         self._stamp = ""
+        self._out = self._err = _Sink(None)
+        self.direct(out, err, activity=activity)
+
+    def direct(self, out: Any, err: Any, *, activity: bool) -> None:
+        """Write to other streams from now on; what was collected goes to those before."""
+        self.flush()
+        self.activity = activity and out is not None
+        self._out = _Sink(out)
+        self._err = _Sink(err)
 
     def info(self, text: str) -> None:
         """What the server does; dropped where activity is not wanted."""

@@ -6,6 +6,8 @@ came after it.
 
 from __future__ import annotations
 
+import time
+
 
 class Message:
     """What one transaction was asked and what it answered.
@@ -17,6 +19,7 @@ class Message:
     """
 
     __slots__ = (
+        "__weakref__",
         "client_address",
         "data",
         "data_request",
@@ -87,6 +90,34 @@ class Message:
         """The record's fields by name, in the order of the dialogue."""
         return {name: getattr(self, name) for name in self.RECORD_FIELDS}
 
+    def as_json(self) -> dict[str, object]:
+        """All fields as JSON has them; ``received_at`` as RFC 3339 has it."""
+        return {
+            "id": self.id,
+            "received_at": _timestamp(self.received_at),
+            "client_address": self.client_address,
+            "server_address": self.server_address,
+            "reverse_path": line_text(self.reverse_path),
+            "forward_paths": [line_text(path) for path in self.forward_paths],
+            **self.record_as_json(),
+        }
+
+    def record_as_json(self) -> dict[str, object]:
+        r"""The record's fields as JSON has them.
+
+        A body that is not UTF-8 stands in base 64, and ``msg_request_encoding`` says which it is; in a
+        line, a byte that is not UTF-8 stands as ``\xNN``.
+        """
+        record = self.as_dict()
+        for name, value in record.items():
+            if isinstance(value, str):
+                record[name] = line_text(value)
+        record["rcptto_request_response"] = [
+            [line_text(line) for line in pair] for pair in self.rcptto_request_response
+        ]
+        record["msg_request"], record["msg_request_encoding"] = _body_text(self.msg_request)
+        return record
+
     def as_mail(self) -> bytes:
         """The message as final delivery would leave it: trace header, then ``msg_request``.
 
@@ -154,6 +185,28 @@ class Message:
             f"<Message {self.id}: from <{self.reverse_path}> to {self.forward_paths}, "
             f"{len(self.msg_request)} bytes, succeeded: {', '.join(stages) or 'nothing'}>"
         )
+
+
+def line_text(line: str) -> str:
+    """A line as valid Unicode: bytes that were not UTF-8 as ``\\xNN``."""
+    # Not as the lone surrogate that it is: many a JSON parser refuses the whole document for one.
+    return line if line.isascii() else line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _body_text(body: bytes) -> tuple[str, str]:
+    """The body as a text, and the name of its encoding."""
+    try:
+        return body.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError:
+        from binascii import b2a_base64  # only here: a plain start imports nothing that it has no use for
+
+        return b2a_base64(body, newline=False).decode("ascii"), "base64"
+
+
+def _timestamp(seconds: float) -> str:
+    """Seconds since 1970 as RFC 3339 has them, in UTC."""
+    whole = int(seconds)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((seconds - whole) * 1e6):06d}Z"
 
 
 _PROTOCOLS = {"HELO": "SMTP", "EHLO": "ESMTP"}

@@ -7,8 +7,7 @@ the sessions end → deadline → cut; everything but the public methods runs in
 from __future__ import annotations
 
 import socket
-import sys
-import time
+from collections.abc import Callable
 from enum import Enum
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -17,18 +16,21 @@ from .configuration import Configuration
 from .errors import ServerStartError, ServerStateError
 from .log import Log
 from .message import Message
-from .net.connection import Connection
 from .net.listener import Listener, listen
 from .net.loop import Loop
 from .net.signals import stop_signals
-from .net.smtp import SmtpProtocol
-from .smtp.commands import command_table
+from .sessions import Sessions
 
 if TYPE_CHECKING:
     import threading
 
+    from .control.site import Site
+    from .messages_file import MessagesFile
+    from .port_file import PortFile
     from .store import MessageStore
 
+
+Accepted = Callable[[socket.socket, tuple[str, int]], None]
 
 _STOPPED = "SMTP mock server was stopped successfully"
 _FORCED = "SMTP mock server was force stopped by timeout"
@@ -48,28 +50,36 @@ class Server:
     ``with Server(configuration) as server:`` starts it and stops it. Messages stay readable after
     a stop.
 
-    :param configuration: how it behaves; None for the defaults.
-    :param keep_messages: False forgets each message once its session is done with it.
+    :param configuration: how it behaves from each start on; None for the defaults.
+    :param keep_messages: False keeps messages in memory only where the HTTP API can give them out.
     """
 
     def __init__(self, configuration: Configuration | None = None, *, keep_messages: bool = True) -> None:
         self.configuration = configuration or Configuration()
-        self._table = command_table(self.configuration)
-        self._store = _new_store() if keep_messages else None
+        is_readable = keep_messages or self.configuration.http_port is not None
+        self._store = _new_store() if is_readable else None
         self._state = _State.STOPPED
         self._port_number = 0
+        self._http_port_number: int | None = None
         self._message_count = 0
         self._thread: threading.Thread | None = None
-        self._sessions: set[SmtpProtocol] = set()
-        self._connections: set[Connection] = set()
+        self._listeners: list[Listener]
+        self._messages_file: MessagesFile | None
+        self._port_file: PortFile | None
+        self._site: Site | None
         self._log: Log
         self._loop: Loop
-        self._listener: Listener
+        self._sessions: Sessions
 
     @property
     def port_number(self) -> int:
         """The port listened on; 0 before the first start."""
         return self._port_number
+
+    @property
+    def http_port_number(self) -> int | None:
+        """The HTTP API's port; None where it is off, and before the first start."""
+        return self._http_port_number
 
     def start(self) -> None:
         """Listen, and serve in a thread; connections are accepted once this returns.
@@ -149,71 +159,99 @@ class Server:
     def _set_up(self) -> None:
         if self._thread is not None or self._state is not _State.STOPPED:
             raise ServerStateError("the server is running already")
-        self._log = _new_log(self.configuration)
+        self._log = Log(None, None)
         self._loop = Loop(write_log=self._log.flush)
+        self._listeners = []
+        self._messages_file = self._port_file = self._site = None
+        wants_messages = self._store is not None or self.configuration.messages_file
+        keep = self._keep if wants_messages else None
+        self._sessions = Sessions(self._loop, self._log, self.configuration, keep, self._connection_ended)
 
     def _open(self) -> None:
-        asked = self.configuration.port_number
         try:
-            sock = listen(self.configuration.host_address, asked)
-        except (OSError, OverflowError, UnicodeError) as error:
-            failure = ServerStartError(asked)
+            self._start_listening()
+        except ServerStartError as failure:
             self._log.error(str(failure))
-            self._log.flush()
-            self._loop.close()
-            raise failure from error
-        self._listener = Listener(self._loop, sock, self._accepted, self._log.error)
-        self._port_number = self._listener.port
+            self._close()
+            raise
         self._state = _State.RUNNING
-        self._log.info(f"SMTP mock server started on port: {self._port_number}")
         self._log.flush()
+
+    def _start_listening(self) -> None:
+        wanted = self.configuration
+        if wanted.messages_file:
+            from .messages_file import MessagesFile  # only here: JSON would cost time at every start
+
+            self._messages_file = MessagesFile(wanted.messages_file, self._log.error)
+        self._port_number = self._listen(
+            "SMTP mock server", wanted.host_address, wanted.port_number, self._sessions.accept
+        )
+        self._http_port_number = None
+        if wanted.http_port is not None:
+            self._http_port_number = self._listen("HTTP API", wanted.http_host, wanted.http_port, self._accept_http)
+        if wanted.port_file:
+            from .port_file import PortFile  # only here, as above
+
+            self._port_file = PortFile(wanted.port_file, smtp=self._port_number, http=self._http_port_number)
+
+    def _listen(self, what: str, host: str, port: int, accepted: Accepted) -> int:
+        try:
+            sock = listen(host, port)
+        except (OSError, OverflowError, UnicodeError) as error:
+            raise ServerStartError(f"Failed to start {what} on port: {port}") from error
+        listener = Listener(self._loop, sock, accepted, self._log.error)
+        self._listeners.append(listener)
+        self._log.info(f"{what} started on port: {listener.port}")
+        return listener.port
 
     def _run(self) -> None:
         try:
             self._loop.run()
         finally:
-            self._listener.close()
-            for connection in list(self._connections):
-                connection.cut()
-            self._log.flush()
-            self._loop.close()
+            self._close()
             self._state = _State.STOPPED
 
-    def _accepted(self, sock: socket.socket, client: tuple[str, int]) -> None:
-        self._log.info("SMTP session started")
-        connection = Connection(self._loop, sock, client, self._connection_ended)
-        session = SmtpProtocol(
-            self._loop,
-            connection,
-            self._table,
-            self._log,
-            self.configuration.session_timeout,
-            self._deliver,
-            self._session_over,
-        )
-        connection.protocol = session
-        self._connections.add(connection)
-        self._sessions.add(session)
-        session.start()
+    def _close(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._sessions.close()
+        if self._site is not None:
+            self._site.close()
+        if self._port_file is not None:
+            self._port_file.remove()
+        self._log.flush()
+        self._loop.close()
 
-    def _deliver(self, message: Message, connection: Connection) -> None:
-        if self._store is None:
-            return
+    def _accept_http(self, sock: socket.socket, client: tuple[str, int]) -> None:
+        if self._site is None:
+            from .control.site import Site  # only here: HTTP and its libraries would double the time of a start
+
+            assert self._store is not None
+            self._site = Site(
+                self._loop,
+                self._log,
+                self._store,
+                self._sessions,
+                lambda: self._state is _State.RUNNING,
+                self._resume_listeners,
+            )
+        self._site.accept(sock, client)
+
+    def _keep(self, message: Message) -> None:
         self._message_count += 1
         message.id = self._message_count
-        message.received_at = time.time()
-        message.client_address = connection.client[0]
-        message.server_address = connection.server[0]
-        self._store.append(message)
+        if self._store is not None:
+            self._store.append(message)
+        if self._messages_file is not None:
+            self._messages_file.append(message)
 
-    def _session_over(self, session: SmtpProtocol) -> None:
-        self._sessions.discard(session)
+    def _connection_ended(self) -> None:
+        self._resume_listeners()
         self._stop_when_done()
 
-    def _connection_ended(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-        self._listener.resume()
-        self._stop_when_done()
+    def _resume_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.resume()
 
     def _signalled(self) -> None:
         if self._state is _State.RUNNING:
@@ -225,38 +263,32 @@ class Server:
         if self._state is not _State.RUNNING:
             return
         self._state = _State.STOPPING
-        self._listener.close()
+        self._listeners[0].close()
         self._log.warning("SMTP mock server is in the shutdown mode and won't accept new connections")
-        for session in self._sessions:
-            session.finish()
-        self._loop.call_later(self.configuration.shutdown_timeout, self._cut_sessions)
+        self._sessions.finish()
+        self._loop.call_later(self._sessions.configuration.shutdown_timeout, self._cut_sessions)
         self._stop_when_done()
 
     def _stop_when_done(self) -> None:
-        if self._state is _State.STOPPING and not self._connections:
+        if self._state is _State.STOPPING and self._sessions.is_empty:
             self._stopped(_STOPPED)
 
     def _cut_sessions(self) -> None:
         """The deadline, or a second signal."""
-        forced = bool(self._sessions)
+        forced = bool(self._sessions.under_way)
         self._state = _State.STOPPED
-        for session in list(self._sessions):
-            session.cut()
+        self._sessions.cut()
         self._stopped(_FORCED if forced else _STOPPED)
 
     def _stopped(self, line: str) -> None:
         self._state = _State.STOPPED
+        if self._site is not None:
+            self._site.finish()
         self._log.info(line)
         self._loop.stop()
 
 
-def _new_log(configuration: Configuration) -> Log:
-    if not configuration.log_to_stdout:
-        return Log(None, None)
-    return Log(sys.stdout, sys.stderr, activity=configuration.log_server_activity)
-
-
 def _new_store() -> MessageStore:
-    from .store import MessageStore  # only here: it needs threading, and the daemon does not
+    from .store import MessageStore  # only here: the daemon may need none
 
     return MessageStore()

@@ -22,14 +22,24 @@ LAYERS = (
     ("__main__",),
     ("cli", "flags"),
     ("__init__",),
+    ("pytest_plugin",),
     ("server",),
+    ("control/site",),
+    ("control/openapi",),
+    ("control/openapi_mailpit",),
+    ("control/api", "control/mailpit", "control/http"),
+    ("control/summary", "control/sandbox"),
+    ("control/mail", "control/search"),
+    ("control/routes", "control/gate", "control/text"),
+    ("control/__init__", "control/exchange", "control/schema"),
+    ("sessions",),
     ("net/smtp",),
     ("net/connection", "net/listener", "net/signals"),
     ("net/__init__", "net/loop"),
     ("smtp/session",),
     ("smtp/commands", "smtp/body"),
     ("smtp/__init__", "smtp/grammar", "smtp/events", "smtp/transaction"),
-    ("store",),
+    ("store", "messages_file", "port_file"),
     ("configuration", "message", "log"),
     ("errors", "version", "startup"),
 )
@@ -138,6 +148,7 @@ def test_public_names() -> None:
     ]
     public = {name for name in vars(smtpmock_cli.Server) if not name.startswith("_")}
     assert public == {
+        "http_port_number",
         "messages",
         "messages_and_purge",
         "port_number",

@@ -76,8 +76,8 @@ def test_a_value_may_look_like_a_flag_or_hold_an_equals_sign() -> None:
 
 @pytest.mark.parametrize("known", Configuration.SETTINGS, ids=lambda known: known.field)
 def test_every_field_can_be_set_by_its_flag(known: object) -> None:
-    field, flag, default = known.field, known.flag, known.default  # type: ignore[attr-defined]
-    text, value = {bool: ("true", True), int: ("5", 5), str: ("x", "x"), tuple: ("x,y", ("x", "y"))}[type(default)]
+    field, flag, kind = known.field, known.flag, known.kind  # type: ignore[attr-defined]
+    text, value = {bool: ("true", True), int: ("5", 5), str: ("x", "x"), tuple: ("x,y", ("x", "y"))}[kind]
     assert getattr(configuration([f"-{flag}={text}"]), field) == value
 
 

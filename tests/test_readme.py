@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 from smtpmock_cli.flags import GoOption, options
 from tests.helpers import PATIENCE, ROOT
@@ -40,8 +41,32 @@ def test_python_examples_run() -> None:
         subprocess.run([sys.executable, "-W", "error", "-c", example], check=True, timeout=PATIENCE)
 
 
+def test_pytest_example_passes(tmp_path: Path) -> None:
+    (example,) = (
+        text for text in re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL) if "def test" in text
+    )
+    test = tmp_path / "test_readme_example.py"
+    test.write_text(example)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-W",
+        "error",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+    ]
+    done = subprocess.run([*command, str(test)], cwd=tmp_path, capture_output=True, text=True, timeout=3 * PATIENCE)
+    assert "1 passed" in done.stdout
+
+
 def test_links_lead_somewhere() -> None:
-    targets = re.findall(r"\]\((?!http)([^)]+)\)", README.read_text("utf-8"))
+    text = README.read_text("utf-8")
+    sections = {"#" + title.lower().replace(" ", "-") for title in re.findall(r"^##+ (.*)$", text, re.MULTILINE)}
+    targets = set(re.findall(r"\]\((?!http)([^)]+)\)", text)) - sections
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
 

@@ -20,6 +20,8 @@ READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
 _TIMERS_WORTH_SWEEPING = 64
+_LONGEST_SLEEP = 86400.0
+"""Seconds; more than some selectors can be told, and a timer may be years away."""
 
 
 class Watch:
@@ -170,7 +172,9 @@ class Loop:
             heapq.heappop(self._timers)
         if self._sends:
             return 0.0
-        return max(0.0, self._timers[0][0] - self.clock()) if self._timers else None
+        if not self._timers:
+            return None
+        return min(max(0.0, self._timers[0][0] - self.clock()), _LONGEST_SLEEP)
 
     def _run_timers(self) -> None:
         # First collected, then called: one that is armed meanwhile, even for now, has its next turn.

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 
+from ..errors import reason
 from ..log import Log
-from ..message import Message
+from ..message import Message, line_text
 from ..smtp import events
 from ..smtp.commands import CommandTable
 from ..smtp.session import Session, State
@@ -35,6 +36,7 @@ PLAYING, FINISHING, OVER = Phase
 class SmtpProtocol:
     """One client's session.
 
+    :param id: the session's number on its server.
     :param deliver: takes each transaction that ended.
     :param over: told once, when the session has ended; its connection may still be closing.
     """
@@ -44,16 +46,22 @@ class SmtpProtocol:
         "_connection",
         "_delay",
         "_deliver",
+        "_heard_at",
         "_log",
         "_loop",
         "_over",
         "_phase",
+        "_request",
+        "_response",
         "_session",
+        "_started_at",
         "_timeout",
+        "id",
     )
 
     def __init__(
         self,
+        id: int,
         loop: Loop,
         connection: Connection,
         table: CommandTable,
@@ -62,6 +70,7 @@ class SmtpProtocol:
         deliver: Callable[[Message, Connection], None],
         over: Callable[[SmtpProtocol], None],
     ) -> None:
+        self.id = id
         self._loop = loop
         self._connection = connection
         self._log = log
@@ -72,11 +81,42 @@ class SmtpProtocol:
         self._phase = PLAYING
         self._answered = False
         self._delay: Timer | None = None
+        self._request = ""
+        self._response = ""
+        self._started_at = self._heard_at = loop.now
 
     def start(self) -> None:
         """Greet the client."""
         self._connection.start()
         self._pull()
+
+    def reconfigure(self, table: CommandTable, timeout: float) -> None:
+        """Play by another table, and wait for another time, from the next command on."""
+        self._session.table = table
+        self._timeout = timeout
+
+    def status(self) -> dict[str, object]:
+        """How far the session is, as JSON has it; times are in seconds."""
+        return {
+            "id": self.id,
+            "client_address": self._connection.client[0],
+            "client_port": self._connection.client[1],
+            "state": self._state(),
+            "age": round(self._loop.now - self._started_at, 3),
+            "silence": round(self._loop.now - self._heard_at, 3),
+            "last_request": line_text(self._request),
+            "last_response": line_text(self._response),
+            "body_size": self._session.body_size,
+            "message": self._session.message.record_as_json(),
+        }
+
+    def _state(self) -> str:
+        """What the session waits for."""
+        if self._connection.is_blocked:
+            return "client to take replies"
+        if self._delay is not None and self._delay.when > self._loop.now:
+            return "response delay"
+        return "message body" if self._session.state is State.BODY else "command"
 
     def finish(self) -> None:
         """End after the reply that is owed; one that is owed none may still give one command."""
@@ -89,6 +129,7 @@ class SmtpProtocol:
         self._connection.cut()
 
     def data_received(self, data: bytes) -> None:
+        self._heard_at = self._loop.now
         self._session.receive_data(data)
         self._pull()
 
@@ -110,7 +151,7 @@ class SmtpProtocol:
 
     def failed(self, error: OSError, *, sending: bool) -> None:
         call = "write" if sending else "read"
-        self._log_trouble(f"{call}: {(error.strerror or str(error)).lower()}", sending)
+        self._log_trouble(f"{call}: {reason(error)}", sending)
         self._drop_session()
 
     def _pull(self) -> None:
@@ -118,6 +159,7 @@ class SmtpProtocol:
         for _ in range(_EVENTS_A_TURN):
             event = next_event()
             if isinstance(event, events.RequestReceived):
+                self._request = event.line
                 if self._log.activity:
                     self._log.info(f"SMTP request: {event.line}")
             elif isinstance(event, events.Reply):
@@ -151,6 +193,7 @@ class SmtpProtocol:
         if self._log.activity:
             self._log.info(f"SMTP response: {answer.line}")
         self._answered = True
+        self._response = answer.line
         self._connection.send(answer.wire)
         if self._phase is FINISHING and self._session.state is not State.BODY:
             self._session.end()

@@ -15,7 +15,8 @@ class Body:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._pieces: list[bytes] = []
-        self._size = 0
+        self.size = 0
+        """Bytes so far, those over the limit too."""
         # The start of a body is the start of a line: a line feed that is not the body's own says so.
         self._held = b"\n"
         self._own_from = 1
@@ -35,7 +36,7 @@ class Body:
 
     def content(self) -> bytes | None:
         """The body, or None where it was over the limit."""
-        return None if self._size > self._limit else b"".join(self._pieces)
+        return None if self.size > self._limit else b"".join(self._pieces)
 
     def _keep(self, data: bytes) -> None:
         """Store what can hold no part of the end; ``data`` cuts no stuffed dot from its line feed."""
@@ -43,8 +44,8 @@ class Body:
         if self._own_from and data:
             piece = piece[self._own_from :]
             self._own_from = 0
-        self._size += len(piece)
-        if self._size <= self._limit:
+        self.size += len(piece)
+        if self.size <= self._limit:
             self._pieces.append(piece)
         else:
             self._pieces.clear()

@@ -41,17 +41,24 @@ _NO_BODY = Body(0)
 class Session:
     """One client's dialogue, by the table; begins with the greeting."""
 
-    __slots__ = ("_body", "_buffer", "_input_ended", "_message", "_pending", "_searched", "_table", "state")
+    __slots__ = ("_body", "_buffer", "_input_ended", "_pending", "_searched", "message", "state", "table")
 
     def __init__(self, table: CommandTable) -> None:
         self.state = _COMMAND
-        self._table = table
-        self._message = Message()
+        self.table = table
+        """What the next command is judged by; may be another one by then."""
+        self.message = Message()
+        """The transaction under way; its events hand it over once it has ended."""
         self._body = _NO_BODY
         self._buffer = bytearray()
         self._searched = 0
         self._input_ended = False
         self._pending: deque[Event] = deque((table.greeting,))
+
+    @property
+    def body_size(self) -> int:
+        """How many bytes of the body under way have arrived, its dots taken out."""
+        return self._body.size
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer, cut anywhere."""
@@ -95,7 +102,7 @@ class Session:
         return True
 
     def _meet_end_of_input(self) -> None:
-        if self.state is _BODY and not self._table.fail_fast:
+        if self.state is _BODY and not self.table.fail_fast:
             # The reference meets the end twice: in the body, and looking for the next command.
             self._pending.append(events.INPUT_ENDED)
         self._pending.append(events.INPUT_ENDED)
@@ -103,7 +110,7 @@ class Session:
 
     def _end(self) -> None:
         self.state = _ENDED
-        self._pending.append(events.TransactionEnded(self._message))
+        self._pending.append(events.TransactionEnded(self.message))
 
     def _read_command(self) -> bool:
         end = self._buffer.find(b"\n", self._searched, LINE_LIMIT)
@@ -113,9 +120,9 @@ class Session:
         del self._buffer[: end + 1]
         self._searched = 0
         self._pending.append(events.RequestReceived(line))
-        command, argument = self._table.recognise(line)
+        command, argument = self.table.recognise(line)
         if command is None:
-            self._pending.append(self._table.unrecognised)
+            self._pending.append(self.table.unrecognised)
         else:
             self._obey(command, line, argument)
         return True
@@ -126,7 +133,7 @@ class Session:
             return False
         self.state = _REST_OF_LINE
         self._searched = 0
-        self._pending.append(self._table.line_too_long)
+        self._pending.append(self.table.line_too_long)
         return True
 
     def _skip_line(self) -> bool:
@@ -139,10 +146,10 @@ class Session:
         return True
 
     def _obey(self, command: Command, line: str, argument: str | None) -> None:
-        table = self._table
+        table = self.table
         if table.several_messages and command.starts_message:
             self._start_next_message()
-        message = self._message
+        message = self.message
         command.forgets(message)
         answer, succeeded = command.judge(message, argument)
         command.record(message, line, answer.line, argument if succeeded else None)
@@ -155,10 +162,10 @@ class Session:
             self._body = Body(table.body.limit)
 
     def _start_next_message(self) -> None:
-        finished = self._message
+        finished = self.message
         if finished.rset and finished.is_consistent:
-            self._message = Message()
-            self._message.inherit_helo(finished)
+            self.message = Message()
+            self.message.inherit_helo(finished)
             self._pending.append(events.TransactionEnded(finished))
 
     def _read_body(self) -> bool:
@@ -175,13 +182,13 @@ class Session:
         return True
 
     def _answer_body(self) -> None:
-        message, row, content = self._message, self._table.body, self._body.content()
+        message, row, content = self.message, self.table.body, self._body.content()
         self._body = _NO_BODY
         message.msg = content is not None
         message.msg_request = content or b""
         answer = row.accepted if message.msg else row.too_big
         message.msg_response = answer.line
-        self._reply(answer, row.delay, ends=self._table.fail_fast and not message.msg)
+        self._reply(answer, row.delay, ends=self.table.fail_fast and not message.msg)
 
     def _reply(self, answer: Reply, delay: int, *, ends: bool) -> None:
         if delay:

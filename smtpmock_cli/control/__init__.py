@@ -1,0 +1,1 @@
+"""The HTTP side: reading and steering a server from outside, on the server's own loop."""

@@ -1,0 +1,204 @@
+"""Our endpoints: what the Python interface gives, for every language.
+
+Invariant: a purge takes out what its answer carries, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..configuration import Configuration, changeable
+from ..errors import ConfigurationError
+from ..message import Message
+from ..net.loop import Loop
+from ..sessions import Sessions
+from ..store import MessageStore
+from .exchange import Answer, Refusal, Request, Response, Waiting, json_response, text_response
+from .routes import Route
+
+MOST_AWAITED = 1_000_000
+"""The most messages that one request can wait for."""
+LONGEST_WAIT = 3600.0
+"""The longest time that one request can wait, in seconds."""
+USUAL_WAIT = 4.0
+"""How long, in seconds, a request waits that does not say; some clients give up after five."""
+MAIL = "message/rfc822"
+
+Respond = Callable[[Response], None]
+
+
+class Api:
+    """The endpoints over one server.
+
+    :param is_ready: whether the server accepts sessions.
+    """
+
+    def __init__(self, loop: Loop, store: MessageStore, sessions: Sessions, is_ready: Callable[[], bool]) -> None:
+        self._loop = loop
+        self._store = store
+        self._under_way = sessions
+        self._is_ready = is_ready
+        # A dict for want of an ordered set.
+        self._waits: dict[_Wait, None] = {}
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/livez", self._live),
+            Route("GET", "/readyz", self._ready),
+            Route("GET", "/smtpmock/messages", self._messages),
+            Route("DELETE", "/smtpmock/messages", self._purge),
+            Route("GET", "/smtpmock/messages/{id}.eml", self._mail),
+            Route("GET", "/smtpmock/messages/{id}", self._message),
+            Route("GET", "/smtpmock/sessions", self._sessions),
+            Route("GET", "/smtpmock/configuration", self._configuration),
+            Route("PATCH", "/smtpmock/configuration", self._change_configuration),
+            Route("DELETE", "/smtpmock/configuration", self._reset_configuration),
+        ]
+
+    def close(self) -> None:
+        """Answer everyone who still waits with what has arrived."""
+        for wait in list(self._waits):
+            wait.end()
+
+    def _live(self, request: Request) -> Answer:
+        request.parameters()
+        return text_response("ok")
+
+    def _ready(self, request: Request) -> Answer:
+        request.parameters()
+        if not self._is_ready():
+            raise Refusal(503, "the server is stopping")
+        return text_response("ok")
+
+    def _messages(self, request: Request) -> Answer:
+        given = request.parameters("count", "timeout", "purge")
+        count = int(_number(given, "count", MOST_AWAITED, whole=True) or 0)
+        timeout = _number(given, "timeout", LONGEST_WAIT)
+        purge = _truth(given, "purge")
+        if purge and request.method == "HEAD":
+            raise Refusal(400, "HEAD takes nothing out")
+        seconds = USUAL_WAIT if timeout is None else timeout
+        return Waiting(
+            lambda respond: _Wait(self._loop, self._store, self._waits, respond, count, seconds, purge=purge).forget
+        )
+
+    def _purge(self, request: Request) -> Answer:
+        request.parameters()
+        return _listing(self._store.purge(), complete=True)
+
+    def _message(self, request: Request, id: str) -> Answer:
+        request.parameters()
+        return json_response(self._find(id).as_json())
+
+    def _mail(self, request: Request, id: str) -> Answer:
+        request.parameters()
+        return Response(self._find(id).as_mail(), MAIL)
+
+    def _find(self, id: str) -> Message:
+        # No more digits than any number of messages has: int() takes its time with very many.
+        is_number = id.isascii() and id.isdigit() and len(id) < 20
+        message = self._store.get(int(id)) if is_number else None
+        if message is None:
+            raise Refusal(404, f"no such message: {id}")
+        return message
+
+    def _sessions(self, request: Request) -> Answer:
+        request.parameters()
+        sessions = [session.status() for session in self._under_way.under_way]
+        return json_response({"count": len(sessions), "sessions": sessions})
+
+    def _configuration(self, request: Request) -> Answer:
+        request.parameters()
+        now = self._under_way.configuration
+        return json_response({known.field: getattr(now, known.field) for known in changeable()})
+
+    def _change_configuration(self, request: Request) -> Answer:
+        request.parameters()
+        self._under_way.reconfigure(_changed(self._under_way.configuration, request.json()))
+        return self._configuration(request)
+
+    def _reset_configuration(self, request: Request) -> Answer:
+        request.parameters()
+        self._under_way.reset_configuration()
+        return self._configuration(request)
+
+
+class _Wait:
+    """One client that waits for messages; answered once, or forgotten."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        store: MessageStore,
+        waits: dict[_Wait, None],
+        respond: Respond,
+        count: int,
+        timeout: float,
+        *,
+        purge: bool,
+    ) -> None:
+        self._store = store
+        self._waits = waits
+        self._respond = respond
+        waits[self] = None
+        self._timer = loop.call_later(timeout, self.end)
+        self._waiter = store.when(count, self._complete, purge=purge)
+
+    def end(self) -> None:
+        """Answer with what has arrived till now."""
+        messages = self._store.give_up(self._waiter)
+        if messages is not None:
+            self._over()
+            self._respond(_listing(messages, complete=False))
+
+    def forget(self) -> None:
+        """The client has gone."""
+        self._store.forget(self._waiter)
+        self._over()
+
+    def _complete(self, messages: list[Message]) -> None:
+        self._over()
+        self._respond(_listing(messages, complete=True))
+
+    def _over(self) -> None:
+        self._timer.cancel()
+        del self._waits[self]
+
+
+def _listing(messages: list[Message], *, complete: bool) -> Response:
+    return json_response(
+        {"complete": complete, "count": len(messages), "messages": [message.as_json() for message in messages]}
+    )
+
+
+def _changed(now: Configuration, changes: object) -> Configuration:
+    """The configuration with some fields changed; null is the field's default."""
+    if not isinstance(changes, dict):
+        raise Refusal(400, "the body is no JSON object of settings")
+    fixed = sorted(changes.keys() & {known.field for known in Configuration.SETTINGS if known.fixed})
+    if fixed:
+        raise Refusal(400, f"{', '.join(fixed)} cannot change while the server runs")
+    try:
+        return now.but(**changes)
+    except ConfigurationError as error:
+        raise Refusal(400, str(error)) from error
+
+
+def _number(given: dict[str, str], name: str, most: float, *, whole: bool = False) -> float | None:
+    """A parameter from 0 to ``most``; None where it is not given."""
+    if name not in given:
+        return None
+    try:
+        number = int(given[name]) if whole else float(given[name])
+    except ValueError:
+        number = -1
+    if not 0 <= number <= most:  # nor nan
+        raise Refusal(400, f"{name} takes a {'whole ' if whole else ''}number from 0 to {most:.0f}, not {given[name]}")
+    return number
+
+
+def _truth(given: dict[str, str], name: str) -> bool:
+    text = given.get(name, "false")
+    if text not in ("true", "false", "1", "0"):
+        raise Refusal(400, f"{name} takes true or false, not {text}")
+    return text in ("true", "1")

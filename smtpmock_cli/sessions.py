@@ -1,0 +1,116 @@
+"""Sessions: the SMTP sessions under way, and the configuration that they play by.
+
+Invariant: a configuration is in force for every session, old and new, from its next command on.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+from .configuration import Configuration
+from .log import Log
+from .message import Message
+from .net.connection import Connection
+from .net.loop import Loop
+from .net.smtp import SmtpProtocol
+from .smtp.commands import command_table
+
+
+class Sessions:
+    """Takes accepted connections and plays a session on each; directs the log as configured.
+
+    :param keep: takes each message that a session ends; None where nobody wants them.
+    :param connection_ended: told each time that a connection has closed.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        log: Log,
+        configuration: Configuration,
+        keep: Callable[[Message], None] | None,
+        connection_ended: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._keep = keep
+        self._tell_connection_ended = connection_ended
+        self._count = 0
+        self._playing: set[SmtpProtocol] = set()
+        self._connections: set[Connection] = set()
+        self._started_with = configuration
+        self.reconfigure(configuration)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no connection is left, one that is only closing included."""
+        return not self._connections
+
+    @property
+    def under_way(self) -> list[SmtpProtocol]:
+        """The sessions that have not ended, oldest first."""
+        return sorted(self._playing, key=lambda session: session.id)
+
+    def accept(self, sock: socket.socket, client: tuple[str, int]) -> None:
+        """Begin a session with a client that has connected."""
+        self._log.info("SMTP session started")
+        self._count += 1
+        connection = Connection(self._loop, sock, client, self._connection_ended)
+        session = SmtpProtocol(
+            self._count,
+            self._loop,
+            connection,
+            self._table,
+            self._log,
+            self._timeout,
+            self._deliver,
+            self._playing.discard,
+        )
+        connection.protocol = session
+        self._connections.add(connection)
+        self._playing.add(session)
+        session.start()
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Play by another configuration."""
+        self.configuration = configuration
+        self._table = command_table(configuration)
+        self._timeout = configuration.session_timeout
+        for session in self._playing:
+            session.reconfigure(self._table, self._timeout)
+        out, err = (sys.stdout, sys.stderr) if configuration.log_to_stdout else (None, None)
+        self._log.direct(out, err, activity=configuration.log_server_activity)
+
+    def reset_configuration(self) -> None:
+        """Play by the configuration of the start."""
+        self.reconfigure(self._started_with)
+
+    def finish(self) -> None:
+        """Let each session end after the reply that it owes."""
+        for session in self._playing:
+            session.finish()
+
+    def cut(self) -> None:
+        """End each session at once, whatever it is doing."""
+        for session in list(self._playing):
+            session.cut()
+
+    def close(self) -> None:
+        """Close the connections that are left, those too that only wait for their peer's end."""
+        for connection in list(self._connections):
+            connection.cut()
+
+    def _deliver(self, message: Message, connection: Connection) -> None:
+        if self._keep is None:
+            return
+        message.received_at = time.time()
+        message.client_address = connection.client[0]
+        message.server_address = connection.server[0]
+        self._keep(message)
+
+    def _connection_ended(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._tell_connection_ended()

@@ -1,0 +1,195 @@
+"""The files for others to read: messages and ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smtpmock_cli import Configuration, Server, ServerStartError
+from tests.control.web import send_mail, send_mails
+from tests.helpers import PATIENCE, TRANSACTION, Client, Daemon, daemon
+from tests.test_cli import run
+
+FULL = Path("/dev/full")
+
+
+def records(path: Path, *, while_written: bool = False) -> list[Any]:
+    """The file's records; what ends with a line feed has to be whole."""
+    *lines, rest = path.read_bytes().split(b"\n")
+    # A kernel may show a write page by page: what has no line feed yet is none of the reader's business.
+    assert rest == b"" or while_written
+    return [json.loads(line) for line in lines]
+
+
+def send(running: Daemon, count: int = 1) -> None:
+    for _ in range(count):
+        with running.client() as client:
+            client.send(TRANSACTION + b"QUIT\r\n")
+            assert client.rest().endswith(b"221 Closing connection\r\n")
+
+
+def test_a_line_for_each_record(tmp_path: Path) -> None:
+    path = tmp_path / "messages.jsonl"
+    with Server(Configuration(messages_file=str(path))) as server:
+        assert records(path) == []
+        send_mail(server, "one")
+        Client(server.port_number).close()
+        kept = server.wait_for_messages(2, PATIENCE)
+    assert records(path) == [message.as_json() for message in kept]
+    assert [record["is_consistent"] for record in records(path)] == [True, False]
+
+
+def test_it_is_appended_to(tmp_path: Path) -> None:
+    path = tmp_path / "messages.jsonl"
+    path.write_text('{"id": 0}\n')
+    with daemon(f"-messagesFile={path}") as running:
+        send(running, 2)
+        assert [record["id"] for record in records(path)] == [0, 1, 2]
+
+
+def test_it_is_made_anew_where_it_was_removed(tmp_path: Path) -> None:
+    path = tmp_path / "messages.jsonl"
+    with daemon(f"-messagesFile={path}") as running:
+        send(running)
+        path.unlink()
+        send(running)
+        assert [record["id"] for record in records(path)] == [2]
+
+
+def test_a_reader_never_sees_half_a_record(tmp_path: Path) -> None:
+    path = tmp_path / "messages.jsonl"
+    with Server(Configuration(messages_file=str(path))) as server:
+        sender = threading.Thread(target=send_mails, args=(server, 100))
+        sender.start()
+        seen: list[Any] = []
+        while sender.is_alive():
+            now = records(path, while_written=True)
+            assert [record["id"] for record in now] == list(range(1, len(now) + 1))
+            assert len(now) >= len(seen)
+            seen = now
+        sender.join()
+    assert [record["id"] for record in records(path)] == list(range(1, 101))
+
+
+@pytest.mark.parametrize("flag", ["messagesFile", "portFile"])
+@pytest.mark.parametrize(
+    ("name", "reason"), [("no/such/folder/file", "no such file or directory"), ("", "is a directory")]
+)
+def test_a_path_that_cannot_be_written(tmp_path: Path, flag: str, name: str, reason: str) -> None:
+    path = tmp_path / name
+    done = run(f"-{flag}={path}", "-log")
+    what = {"messagesFile": "messages file", "portFile": "port file"}[flag]
+    error = f"Failed to write {what} {path}: {reason}"
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first.startswith("ERROR: ")
+    assert first.endswith(error)
+    assert second.endswith(error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_with_a_nul() -> None:
+    for field in ("messages_file", "port_file"):
+        with pytest.raises(ServerStartError, match="Failed to write"):
+            Server(Configuration(**{field: "a\0b"})).start()  # type: ignore[arg-type]
+
+
+def test_a_server_that_did_not_start_can_be_started(tmp_path: Path) -> None:
+    server = Server(Configuration(port_file=str(tmp_path / "later" / "ports")))
+    with pytest.raises(ServerStartError):
+        server.start()
+    (tmp_path / "later").mkdir()
+    with server:
+        assert (tmp_path / "later" / "ports").exists()
+
+
+def test_a_full_disk_is_told_once_and_serving_goes_on() -> None:
+    if not FULL.exists():
+        pytest.skip("this system has no /dev/full")
+    with daemon(f"-messagesFile={FULL}") as running:
+        send(running, 3)
+        running.signal(signal.SIGTERM)
+        code, _, errors = running.finish()
+    assert (code, errors) == (0, ["ERROR: write /dev/full: no space left on device"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on a file's size")
+def test_what_does_not_fit_leaves_no_half_line(tmp_path: Path) -> None:
+    import resource
+
+    path = tmp_path / "messages.jsonl"
+    limit = (3000, 3000)
+    with daemon(
+        f"-messagesFile={path}", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    ) as running:
+        send(running, 5)
+        running.signal(signal.SIGTERM)
+        _, _, errors = running.finish()
+    assert 1 <= len(records(path)) < 5
+    assert errors == [f"ERROR: write {path}: file too large"]
+
+
+def test_a_folder_that_vanishes(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with daemon(f"-messagesFile={folder}/file") as running:
+        (folder / "file").unlink()
+        folder.rmdir()
+        send(running, 2)
+        running.signal(signal.SIGTERM)
+        code, _, errors = running.finish()
+    assert (code, errors) == (0, [f"ERROR: write {folder}/file: no such file or directory"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+def test_a_named_pipe_that_nobody_reads(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = run(f"-messagesFile={tmp_path}/pipe")
+    assert (done.returncode, "Failed to write messages file" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("with_http", [False, True])
+def test_ports_while_it_listens(tmp_path: Path, with_http: bool) -> None:
+    path = tmp_path / "ports.json"
+    with daemon(f"-portFile={path}", *(["-httpPort=0"] if with_http else [])) as running:
+        assert running.process.stdout is not None
+        if with_http:
+            running.process.stdout.readline()
+        # The file comes last: whoever waits for it can use what it names.
+        while not path.exists():
+            assert running.process.poll() is None
+        ports = json.loads(path.read_text())
+        assert ports["smtp"] == running.port
+        assert isinstance(ports["http"], int) == with_http
+        running.signal(signal.SIGTERM)
+        assert running.finish()[0] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ports_of_another_server_stay(tmp_path: Path) -> None:
+    path = tmp_path / "ports.json"
+    with Server(Configuration(port_file=str(path))):
+        with Server(Configuration(port_file=str(path))) as second:
+            pass
+        assert not path.exists()
+        path.write_text('{"smtp": 1, "http": null}\n')
+    assert path.exists()
+    assert second.http_port_number is None
+
+
+def test_no_ports_where_it_cannot_listen(tmp_path: Path) -> None:
+    path = tmp_path / "ports.json"
+    with Server() as other:
+        done = run(f"-port={other.port_number}", f"-portFile={path}")
+        assert done.returncode == 1
+        done = run(f"-httpPort={other.port_number}", f"-portFile={path}")
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith(f"Failed to start HTTP API on port: {other.port_number}")
+    assert not path.exists()
