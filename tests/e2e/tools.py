@@ -43,9 +43,23 @@ def swaks() -> Tool:
 
 
 def node_with_nodemailer() -> Tool:
-    """Node, for which ``require("nodemailer")`` works."""
+    return _node_with("nodemailer")
+
+
+def node_with_mailpit_api() -> Tool:
+    return _node_with("mailpit-api")
+
+
+def _node_with(package: str) -> Tool:
+    """Node, for which ``require`` finds the package."""
+
+    def install(folder: Path) -> None:
+        npm = _on_path("npm", "Debian: apt-get install npm")
+        quiet = ["--silent", "--no-audit", "--no-fund", "--no-update-notifier", "--ignore-scripts"]
+        _run([npm, "install", "--prefix", str(folder), *quiet, package], folder)
+
     node = _on_path("node", "Debian: apt-get install nodejs")
-    installed = _fetched("node", _npm_install_nodemailer, "nodemailer", "npm install nodemailer")
+    installed = _fetched(f"node-{package}", install, package, f"npm install {package}")
     return Tool([node], {**os.environ, "NODE_PATH": str(installed / "node_modules")})
 
 
@@ -175,12 +189,6 @@ def _downloaded(package: str, folder: Path) -> Path:
         _run(["apt-get", "update"], folder)
         _run(command, folder)
     return next(folder.glob(f"{package}_*.deb"))
-
-
-def _npm_install_nodemailer(folder: Path) -> None:
-    npm = _on_path("npm", "Debian: apt-get install npm")
-    quiet = ["--silent", "--no-audit", "--no-fund", "--no-update-notifier", "--ignore-scripts"]
-    _run([npm, "install", "--prefix", str(folder), *quiet, "nodemailer"], folder)
 
 
 def _run(command: list[str], folder: Path) -> None:
