@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import signal
 import smtplib
 import socket
 import subprocess
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smtpmock_cli import Configuration
+from smtpmock_cli.configuration import changeable
 from tests.helpers import HELO, PATIENCE, PROGRAM, ROOT, Client, Daemon, free_port, log_texts, recorded_bytes
 from tests.test_cli import (
     COMMAND_LINES,
@@ -83,9 +87,9 @@ def without_stamp(text: str) -> str:
 
 
 def test_every_option_at_once(program: Path) -> None:
-    flags = {known.flag: some_value(known.flag, known.default) for known in Configuration.SETTINGS}
-    flags.pop("port")  # the daemon's own
-    words = [f"-{flag}={value}" for flag, value in flags.items()]
+    # Those for the whole server are either the daemon's own, or have tests of their own.
+    flags = {known.flag: some_value(known.flag, known.default) for known in changeable()}
+    words = ["-host=127.0.0.1", *(f"-{flag}={value}" for flag, value in flags.items())]
     with listening(program, *words) as running, Client(running.port, greeted=False) as client:
         assert client.read() == "299 msgGreeting"
         assert client.ask(b"FOO\r\n") == "299 msgInvalidCmd"
@@ -93,13 +97,51 @@ def test_every_option_at_once(program: Path) -> None:
 
 
 def some_value(flag: str, default: object) -> str:
-    if flag == "host":
-        return "127.0.0.1"
     if isinstance(default, bool):
         return "true"
     if isinstance(default, int):
         return "1"
     return "a@example.com,b@example.com" if isinstance(default, tuple) else f"299 {flag}"
+
+
+def test_messages_by_http_and_in_a_file(program: Path, tmp_path: Path) -> None:
+    """Everything that a plain start leaves out of the program's way is in the program all the same."""
+    ports, kept = tmp_path / "ports.json", tmp_path / "messages.jsonl"
+    with listening(program, "-httpPort=0", f"-portFile={ports}", f"-messagesFile={kept}") as running:
+        assert running.process.stdout is not None
+        running.process.stdout.readline()
+        while not ports.exists():
+            assert running.process.poll() is None
+        url = f"http://127.0.0.1:{json.loads(ports.read_text())['http']}"
+        with smtplib.SMTP("127.0.0.1", running.port, "example.com", timeout=PATIENCE) as client:
+            client.sendmail("a@example.com", ["b@example.com"], ATTACHED)
+        listing = json.loads(read_url(f"{url}/smtpmock/messages?count=1&timeout={PATIENCE}"))
+        assert listing["messages"] == [json.loads(line) for line in kept.read_text().splitlines()]
+        assert b"\r\nReceived: from example.com" in read_url(f"{url}/smtpmock/messages/1.eml")
+        assert json.loads(read_url(f"{url}/smtpmock/openapi.json"))["openapi"] == "3.1.0"
+        assert json.loads(read_url(f"{url}/smtpmock/sessions"))["sessions"] == []
+        mail = json.loads(read_url(f"{url}/api/v1/message/latest"))
+        assert (mail["Subject"], mail["Text"].strip()) == ("Grüße", "é")
+        part = f"{url}/api/v1/message/{mail['ID']}/part/{mail['Attachments'][0]['PartID']}"
+        assert read_url(part) == bytes(range(256))
+        assert json.loads(read_url(f"{url}/api/v1/search?query=subject:gr%C3%BC%C3%9Fe"))["count"] == 1
+        assert b"\xc3\xa9" in read_url(f"{url}/view/latest.txt")
+        assert running.process.poll() is None
+
+
+ATTACHED = (
+    "Subject: =?iso-8859-1?q?Gr=FC=DFe?=\r\nMIME-Version: 1.0\r\n"
+    "Content-Type: multipart/mixed; boundary=x\r\n\r\n"
+    "--x\r\nContent-Type: text/plain; charset=iso-8859-15\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=E9\r\n"
+    "--x\r\nContent-Disposition: attachment; filename=all.bin\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    + base64.encodebytes(bytes(range(256))).decode()
+    + "\r\n--x--\r\n"
+)
+
+
+def read_url(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+        return bytes(answer.read())
 
 
 @pytest.mark.parametrize("case", SAMPLE, ids=[case["name"] for case in SAMPLE])
