@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 import click
 
-from . import memory, recognisers, startup, throughput
+from . import http_side, memory, recognisers, startup, throughput
 
 PARTS = {
     "throughput": throughput.measure,
+    "http": http_side.measure,
     "memory": memory.measure,
     "recognisers": recognisers.measure,
     "startup": startup.measure,

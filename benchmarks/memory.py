@@ -43,14 +43,14 @@ def measure(*, quick: bool, rounds: int) -> bool:
 
 
 def _rows(peer: Peer, messages: int) -> list[list[str]]:
-    idle = _settled(peer)
+    idle = resident(peer)
     rows = [["idle, after start", f"{idle:.1f}", f"{IDLE_AT_MOST:.0f}"]]
     try:
         _send(peer, messages)
     except ToolMissing as missing:
         report.note(f"Only idle: {missing}.")
         return rows
-    after = _settled(peer)
+    after = resident(peer)
     return [
         *rows,
         [f"after {messages:,} messages of 1 KB", f"{after:.1f}", ""],
@@ -65,7 +65,7 @@ def _send(peer: Peer, messages: int) -> None:
         report.progress(f"memory: {messages * number // BATCHES:,} of {messages:,} messages sent")
 
 
-def _settled(peer: Peer) -> float:
+def resident(peer: Peer) -> float:
     """Resident memory in MiB, once nothing is under way."""
     time.sleep(SETTLE)
     status = Path(f"/proc/{peer.pid}/status").read_text("ascii", "replace")

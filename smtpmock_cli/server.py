@@ -183,18 +183,19 @@ class Server:
             from .messages_file import MessagesFile  # only here: JSON would cost time at every start
 
             self._messages_file = MessagesFile(wanted.messages_file, self._log.error)
-        self._port_number = self._listen(
-            "SMTP mock server", wanted.host_address, wanted.port_number, self._sessions.accept
-        )
+        smtp = self._listen("SMTP mock server", wanted.host_address, wanted.port_number, self._sessions.accept)
+        self._port_number = smtp.port
+        self._sessions.server_address = smtp.host
         self._http_port_number = None
         if wanted.http_port is not None:
-            self._http_port_number = self._listen("HTTP API", wanted.http_host, wanted.http_port, self._accept_http)
+            http = self._listen("HTTP API", wanted.http_host, wanted.http_port, self._accept_http)
+            self._http_port_number = http.port
         if wanted.port_file:
             from .port_file import PortFile  # only here, as above
 
             self._port_file = PortFile(wanted.port_file, smtp=self._port_number, http=self._http_port_number)
 
-    def _listen(self, what: str, host: str, port: int, accepted: Accepted) -> int:
+    def _listen(self, what: str, host: str, port: int, accepted: Accepted) -> Listener:
         try:
             sock = listen(host, port)
         except (OSError, OverflowError, UnicodeError) as error:
@@ -202,7 +203,7 @@ class Server:
         listener = Listener(self._loop, sock, accepted, self._log.error)
         self._listeners.append(listener)
         self._log.info(f"{what} started on port: {listener.port}")
-        return listener.port
+        return listener
 
     def _run(self) -> None:
         try:

@@ -38,6 +38,8 @@ class Sessions:
         self._log = log
         self._keep = keep
         self._tell_connection_ended = connection_ended
+        self.server_address = ""
+        """The address that all clients have connected to; empty where they may differ."""
         self._count = 0
         self._playing: set[SmtpProtocol] = set()
         self._connections: set[Connection] = set()
@@ -108,7 +110,7 @@ class Sessions:
             return
         message.received_at = time.time()
         message.client_address = connection.client[0]
-        message.server_address = connection.server[0]
+        message.server_address = self.server_address or connection.server[0]
         self._keep(message)
 
     def _connection_ended(self, connection: Connection) -> None:

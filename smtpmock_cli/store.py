@@ -42,7 +42,9 @@ class MessageStore:
         """Keep a message, and tell who waited for it, in this thread."""
         with self._lock:
             self._messages.append(message)
-            due = self._due() if len(self._messages) in self._waiters else []
+            if len(self._messages) not in self._waiters:
+                return
+            due = self._due()
         for waiter, messages in due:
             waiter.answer(messages)
 

@@ -131,8 +131,21 @@ def test_a_start_imports_what_it_uses_and_no_more() -> None:
     assert started.isdisjoint(NEVER_AT_START)
     ours = {name for name in started if name.startswith("smtpmock_cli")}
     assert ours >= {"smtpmock_cli.net.smtp"}
-    assert "smtpmock_cli.store" not in ours
+    assert ours.isdisjoint({"smtpmock_cli.store", "smtpmock_cli.messages_file", "smtpmock_cli.port_file"})
     assert started - ours - imported(click_alone.stderr) <= START_BUDGET
+
+
+def test_the_http_api_is_imported_by_its_first_request() -> None:
+    """Its libraries take as long as a whole start."""
+    with Daemon("-httpPort=0", program=(sys.executable, "-X", "importtime", "-m", "smtpmock_cli")) as running:
+        running.wait_until_listening()
+        with running.client() as client:
+            client.send(TRANSACTION + b"QUIT\r\n")
+            client.rest()
+        running.signal(signal.SIGTERM)
+        started = imported(running.process.communicate(timeout=PATIENCE)[1])
+    assert started.isdisjoint(NEVER_AT_START)
+    assert {name for name in started if name.startswith("smtpmock_cli.control")} == set()
 
 
 def test_public_names() -> None:

@@ -93,6 +93,12 @@ class Listener:
         self._watch.wait_for(READ)
 
     @property
+    def host(self) -> str:
+        """The address that clients connect to; empty where it may be any of this machine's."""
+        host = plain(self._sock.getsockname())[0]
+        return "" if host in _ANY_ADDRESS else host
+
+    @property
     def port(self) -> int:
         port: int = self._sock.getsockname()[1]
         return port
