@@ -27,8 +27,7 @@ def check(request: Request, own_names: Collection[str]) -> None:
     if origin is not None and origin.partition("://")[2].lower() != host.lower():
         raise Refusal(403, f"not for pages of {origin}")
     site = request.headers.get("sec-fetch-site", "none")
-    follows_link = request.headers.get("sec-fetch-mode") == "navigate" and not _changes_something(request)
-    if site not in _OWN_SITE and not follows_link:
+    if site not in _OWN_SITE and (_changes_something(request) or not _only_shows(request)):
         raise Refusal(403, f"not for pages of another site (Sec-Fetch-Site: {site})")
 
 
@@ -42,6 +41,11 @@ def host_name(authority: str) -> str:
     if authority.startswith("["):
         return authority[1:].partition("]")[0].lower()
     return authority.partition(":")[0].lower()
+
+
+def _only_shows(request: Request) -> bool:
+    """Whether a browser follows a link, or shows a picture, as in a mail's HTML, which is a site of its own."""
+    return request.headers.get("sec-fetch-mode") == "navigate" or request.headers.get("sec-fetch-dest") == "image"
 
 
 def _changes_something(request: Request) -> bool:

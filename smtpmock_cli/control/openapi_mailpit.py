@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .mailpit import USUAL_LIMIT
 from .schema import COUNT, TEXT, TRUTH, Schema, answered, component, in_path, listed, operation, query, whole
+from .selection import USUAL_LIMIT
 
 IDS: Schema = {"anyOf": [listed(TEXT), {"type": "null"}]}
 DATE: Schema = {"type": "string", "format": "date-time"}

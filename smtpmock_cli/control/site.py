@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 
 from ..log import Log
 from ..net.connection import Connection
@@ -42,7 +43,7 @@ class Site:
             [
                 *self._api.routes(),
                 Route("GET", "/smtpmock/openapi.json", _describe),
-                *Mailpit(store).routes(),
+                *Mailpit(store, partial(loop.call_later, 0)).routes(),
             ]
         )
         configuration = sessions.configuration

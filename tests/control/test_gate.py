@@ -84,9 +84,19 @@ def test_pages_of_other_sites_change_nothing(
     assert len(server.messages()) == (0 if status == 200 else 1)
 
 
-@pytest.mark.parametrize(("mode", "status"), [("navigate", 200), ("no-cors", 403), ("cors", 403)])
-def test_a_link_from_another_site_can_be_followed(server: Server, mode: str, status: int) -> None:
-    assert ask(server, MESSAGES, Sec_Fetch_Site="cross-site", Sec_Fetch_Mode=mode).status == status
+@pytest.mark.parametrize(
+    ("mode", "dest", "status"),
+    [
+        ("navigate", "document", 200),
+        ("no-cors", "image", 200),
+        ("no-cors", "script", 403),
+        ("cors", "empty", 403),
+    ],
+)
+def test_another_site_can_link_to_a_page_and_show_a_picture(server: Server, mode: str, dest: str, status: int) -> None:
+    from_page = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": mode, "Sec_Fetch_Dest": dest}
+    assert ask(server, MESSAGES, **from_page).status == status
+    assert ask(server, MESSAGES + "?purge=true", **from_page).status == 403
 
 
 def test_only_loopback_unless_told_otherwise() -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import smtplib
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtpmock_cli import Message, Server
-from smtpmock_cli.control import mailpit as module
+from smtpmock_cli.control import summaries as module
 from smtpmock_cli.control.exchange import Refusal, Request, Response
 from smtpmock_cli.control.mailpit import Mailpit
 from smtpmock_cli.control.routes import Router
@@ -38,7 +39,8 @@ class Box:
     def __init__(self, *messages: Message) -> None:
         self.store = MessageStore()
         self.now = 0.0
-        self._router = Router(Mailpit(self.store, lambda: self.now).routes())
+        self.soon: list[Callable[[], None]] = []
+        self._router = Router(Mailpit(self.store, self.soon.append, lambda: self.now).routes())
         for message in messages:
             self.store.append(message)
 
@@ -48,8 +50,13 @@ class Box:
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"host": "localhost:8025", "content-type": content_type}
         answer = self._router.answer(Request(method, path, urlencode(query), headers, sent))
-        assert isinstance(answer, Response)
-        return answer
+        if isinstance(answer, Response):
+            return answer
+        given: list[Response] = []
+        answer.start(given.append)
+        while self.soon:
+            self.soon.pop()()
+        return given[0]
 
     def json(self, path: str, **query: object) -> Any:
         answer = self.ask(path, "GET", b"", "", **query)

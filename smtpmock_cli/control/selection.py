@@ -1,0 +1,79 @@
+"""Selection: which mails a request of Mailpit's is about: by query, by page, or by ids in its body."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs
+
+from .exchange import Refusal, Request
+from .search import Term, terms
+
+USUAL_LIMIT = 50
+"""How many mails a list shows that was not asked for a number."""
+_FORM = "application/x-www-form-urlencoded"
+
+
+def wanted_terms(given: dict[str, str]) -> list[Term]:
+    """What a query asks for.
+
+    :raises Refusal: 400, there is none, or it can't be met here.
+    """
+    if not given.get("query"):
+        raise Refusal(400, "query is missing")
+    return terms(given["query"])
+
+
+def start_and_limit(given: dict[str, str]) -> tuple[int, int]:
+    """Where a list starts, and how long it is; 0 is without an end.
+
+    :raises Refusal: 400, one is no number.
+    """
+    return _number(given, "start", 0), _number(given, "limit", USUAL_LIMIT)
+
+
+def _number(given: dict[str, str], name: str, usual: int) -> int:
+    text = given.get(name, str(usual))
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise Refusal(400, f"{name} takes a whole number from 0 on, not {text}")
+    return int(text)
+
+
+def body_fields(request: Request, *known: str) -> dict[str, Any]:
+    """The body's fields, their names in lower case; from JSON, or from a form, as one client sends it.
+
+    :raises Refusal: 400, one is not known: who misspells ``IDs`` does not mean all.
+    """
+    if not request.body:
+        return {}
+    is_form = request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+    given = _form_fields(request.body) if is_form else request.json()
+    if not isinstance(given, dict):
+        raise Refusal(400, "the body is no JSON object")
+    fields = {name.lower(): value for name, value in given.items()}
+    for name in fields:
+        if name not in known:
+            raise Refusal(400, f"no such field: {name}; known here: {', '.join(known)}")
+    return fields
+
+
+def _form_fields(body: bytes) -> dict[str, Any]:
+    try:
+        form = parse_qs(body.decode("ascii"), errors="strict")
+    except ValueError:
+        raise Refusal(400, "the body is no form of UTF-8") from None
+    truths = {"read=true": True, "read=false": False}
+    last = {name: truths.get(f"{name}={values[-1]}".lower(), values[-1]) for name, values in form.items()}
+    return {name: form[name] if name.lower() == "ids" else value for name, value in last.items()}
+
+
+def wanted_ids(fields: dict[str, Any]) -> list[str]:
+    """The ids in a body's fields; none where it names none.
+
+    :raises Refusal: 400, they are no texts.
+    """
+    ids = fields.get("ids")
+    if ids is None:
+        return []
+    if not isinstance(ids, list) or not all(isinstance(id, str) for id in ids):
+        raise Refusal(400, "IDs is no list of texts")
+    return ids
