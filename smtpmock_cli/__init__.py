@@ -5,12 +5,14 @@ if TYPE_CHECKING:
     from .configuration import Configuration
     from .errors import ConfigurationError, ServerStartError, ServerStateError, SmtpMockError, WaitTimeoutError
     from .message import Message
+    from .rule import Rule
     from .server import Server
 
 __all__ = [
     "Configuration",
     "ConfigurationError",
     "Message",
+    "Rule",
     "Server",
     "ServerStartError",
     "ServerStateError",
@@ -18,7 +20,7 @@ __all__ = [
     "WaitTimeoutError",
 ]
 
-_HOMES = {"Configuration": "configuration", "Message": "message", "Server": "server"}
+_HOMES = {"Configuration": "configuration", "Message": "message", "Rule": "rule", "Server": "server"}
 
 
 def __getattr__(name: str) -> object:

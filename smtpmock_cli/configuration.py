@@ -8,12 +8,18 @@ there, zero is a value.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, Self, dataclass_transform
 
 from .errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from .rule import Rule
+
 SERVER, MESSAGES, SESSION = "Server", "Messages within reach", "Session"
-REFUSALS, DELAYS, REPLIES = "Refusals", "Delays", "Replies"
+REFUSALS, DELAYS, REPLIES, SCRIPT = "Refusals", "Delays", "Replies", "Scripted behaviour"
+
+RULES = "rules"
+"""The kind of a setting that holds rules."""
 
 _LARGEST = 2**63 - 1
 """What a flag can hold: a 64-bit integer."""
@@ -44,7 +50,7 @@ class Setting:
         help: str,
         *,
         default: Any,
-        kind: type | None = None,
+        kind: Any = None,
         unit: str = "",
         shown_default: str = "",
         minimum: int | None = 0,
@@ -55,7 +61,7 @@ class Setting:
         self.group = group
         self.help = help
         self.default = default
-        self.kind: Any = kind or type(default)
+        self.kind = kind or type(default)
         self.unit = unit
         self.shown_default = shown_default
         """For a default that depends on something else."""
@@ -127,6 +133,8 @@ class _Settings:
 
 def _checked(known: Setting, value: Any) -> Any:
     kind = known.kind
+    if kind is RULES:
+        return _rules(value)
     if kind is tuple:
         is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
         if not is_list or not all(isinstance(item, str) and _is_encodable(item) for item in value):
@@ -139,6 +147,14 @@ def _checked(known: Setting, value: Any) -> Any:
     if kind is int and value > _LARGEST:
         raise ConfigurationError(f"{known.field} takes a number up to {_LARGEST}")
     return value
+
+
+def _rules(value: Any) -> Any:
+    if isinstance(value, (list, tuple)) and not value:
+        return ()
+    from .rule import rules  # only here: few configurations have any
+
+    return rules(value)
 
 
 def _is_encodable(text: str) -> bool:
@@ -223,6 +239,23 @@ class Configuration(_Settings):
     )
     not_registered_emails: Sequence[str] = setting(
         "notRegisteredEmails", REFUSALS, "RCPT TO addresses that do not exist", default=()
+    )
+
+    rules: Sequence[Rule] = setting(
+        "rules",
+        SCRIPT,
+        "file of rules that decide on replies before all else: TOML, a [[rule]] each",
+        default=(),
+        kind=RULES,
+        shown_default="no rules",
+    )
+    seed: int | None = setting(
+        "seed",
+        SCRIPT,
+        "makes rules with a probability fire as in every run with the same seed",
+        default=None,
+        kind=int,
+        shown_default="another each time",
     )
 
     response_delay_helo: int = _seconds("responseDelayHelo", DELAYS, "delay of the reply to HELO, EHLO", default=0)
@@ -310,5 +343,5 @@ class Configuration(_Settings):
 
 
 def changeable() -> list[Setting]:
-    """The settings that can change while a server runs."""
-    return [known for known in Configuration.SETTINGS if not known.fixed]
+    """The settings that can change while a server runs, but the rules, which are changed one by one."""
+    return [known for known in Configuration.SETTINGS if not known.fixed and known.kind is not RULES]

@@ -13,7 +13,8 @@ from typing import Any
 import click
 from click.formatting import wrap_text
 
-from .configuration import SERVER, Configuration, Setting
+from .configuration import RULES, SERVER, Configuration, Setting
+from .errors import ConfigurationError
 
 _WIDTH = 80
 _BOOLEANS = {"1": True, "t": True, "T": True, "TRUE": True, "true": True, "True": True} | {
@@ -89,6 +90,28 @@ class GoInt(GoType):
         return number
 
 
+class GoRules(GoType):
+    """A file of rules; its value is what the file holds."""
+
+    name = "file"
+
+    def __init__(self) -> None:
+        # Read once, though converted twice: it may be a pipe.
+        self._read: dict[str, Any] = {}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value and value not in self._read:
+            from .rules_file import load  # only with the flag
+
+            try:
+                self._read[value] = load(value)
+            except ConfigurationError as error:
+                return self.fail_go(value, param, str(error))
+        return self._read.get(value, ())
+
+
 def _integer(text: str) -> int | None:
     """Go's integer: an optional sign, a base by prefix, a leading 0 for octal, underscores between digits."""
     digits = text[1:] if text[:1] in ("+", "-") else text
@@ -162,7 +185,7 @@ def options() -> list[click.Parameter]:
 def _go_type(setting: Setting) -> GoType:
     if setting.kind is int:
         return GoInt(setting.minimum)
-    return {bool: GoBool, tuple: GoList, str: GoText}[setting.kind]()
+    return {bool: GoBool, tuple: GoList, str: GoText, RULES: GoRules}[setting.kind]()
 
 
 class GoCommand(click.Command):

@@ -44,6 +44,7 @@ class Message:
         "rset",
         "rset_request",
         "rset_response",
+        "rules",
         "server_address",
     )
 
@@ -79,6 +80,8 @@ class Message:
         """The peer's IP address."""
         self.server_address = ""
         """The IP address that the peer had connected to."""
+        self.rules: list[str] = []
+        """The names of the rules that decided on a reply, each once, in order."""
         self.forget_from_helo()
 
     @property
@@ -116,6 +119,7 @@ class Message:
             [line_text(line) for line in pair] for pair in self.rcptto_request_response
         ]
         record["msg_request"], record["msg_request_encoding"] = _body_text(self.msg_request)
+        record["rules"] = self.rules
         return record
 
     def as_mail(self) -> bytes:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from enum import Enum
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .configuration import Configuration
 from .errors import ServerStartError, ServerStateError
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from .messages_file import MessagesFile
     from .port_file import PortFile
     from .store import MessageStore
-
 
 Accepted = Callable[[socket.socket, tuple[str, int]], None]
 
@@ -56,8 +54,11 @@ class Server:
 
     def __init__(self, configuration: Configuration | None = None, *, keep_messages: bool = True) -> None:
         self.configuration = configuration or Configuration()
-        is_readable = keep_messages or self.configuration.http_port is not None
-        self._store = _new_store() if is_readable else None
+        self._store: MessageStore | None = None
+        if keep_messages or self.configuration.http_port is not None:
+            from .store import MessageStore  # only here: the daemon may need none
+
+            self._store = MessageStore()
         self._state = _State.STOPPED
         self._port_number = 0
         self._http_port_number: int | None = None
@@ -105,6 +106,19 @@ class Server:
         self._thread.join()
         self._thread = None
 
+    def reconfigure(self, **changes: Any) -> None:
+        """Change settings while the server runs, from each session's next command on, until it stops.
+
+        A rule that stays goes on counting.
+
+        :raises ConfigurationError: a setting is wrong, or cannot change while the server runs.
+        :raises ServerStateError: the server does not run in a thread.
+        """
+        if self._thread is None:
+            raise ServerStateError("the server is not running")
+        made = self._sessions.changed(changes)
+        self._loop.call_from_thread(lambda: self._sessions.reconfigure(made))
+
     def serve(self) -> None:
         """Listen and serve in this thread, the main one, until SIGINT, SIGQUIT or SIGTERM.
 
@@ -144,9 +158,7 @@ class Server:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._thread is not None:
             self.stop()
 
@@ -163,8 +175,7 @@ class Server:
         self._loop = Loop(write_log=self._log.flush)
         self._listeners = []
         self._messages_file = self._port_file = self._site = None
-        wants_messages = self._store is not None or self.configuration.messages_file
-        keep = self._keep if wants_messages else None
+        keep = self._keep if self._store is not None or self.configuration.messages_file else None
         self._sessions = Sessions(self._loop, self._log, self.configuration, keep, self._connection_ended)
 
     def _open(self) -> None:
@@ -287,9 +298,3 @@ class Server:
             self._site.finish()
         self._log.info(line)
         self._loop.stop()
-
-
-def _new_store() -> MessageStore:
-    from .store import MessageStore  # only here: the daemon may need none
-
-    return MessageStore()

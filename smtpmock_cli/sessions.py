@@ -9,14 +9,19 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from .configuration import Configuration
+from .errors import ConfigurationError
 from .log import Log
 from .message import Message
 from .net.connection import Connection
 from .net.loop import Loop
 from .net.smtp import SmtpProtocol
 from .smtp.commands import command_table
+
+if TYPE_CHECKING:
+    from .smtp.rules import Rules, Script
 
 
 class Sessions:
@@ -41,6 +46,7 @@ class Sessions:
         self.server_address = ""
         """The address that all clients have connected to; empty where they may differ."""
         self._count = 0
+        self._rules: Rules | None = None
         self._playing: set[SmtpProtocol] = set()
         self._connections: set[Connection] = set()
         self._started_with = configuration
@@ -70,6 +76,7 @@ class Sessions:
             self._timeout,
             self._deliver,
             self._playing.discard,
+            self._script(self._count, client[0]),
         )
         connection.protocol = session
         self._connections.add(connection)
@@ -81,10 +88,26 @@ class Sessions:
         self.configuration = configuration
         self._table = command_table(configuration)
         self._timeout = configuration.session_timeout
+        self._rules = self._rules_at_work(configuration)
         for session in self._playing:
-            session.reconfigure(self._table, self._timeout)
+            session.reconfigure(self._table, self._timeout, self._script(session.id, session.client_address))
         out, err = (sys.stdout, sys.stderr) if configuration.log_to_stdout else (None, None)
         self._log.direct(out, err, activity=configuration.log_server_activity)
+
+    @property
+    def rules_fired(self) -> list[int]:
+        """How often each rule in force has fired."""
+        return self._rules.fired if self._rules is not None else []
+
+    def changed(self, changes: dict[str, Any]) -> Configuration:
+        """The configuration in force, but with some fields changed; None is a field's default.
+
+        :raises ConfigurationError: a field cannot change while the server runs, or as Configuration's own.
+        """
+        fixed = sorted(changes.keys() & {known.field for known in Configuration.SETTINGS if known.fixed})
+        if fixed:
+            raise ConfigurationError(f"{', '.join(fixed)} cannot change while the server runs")
+        return self.configuration.but(**changes)
 
     def reset_configuration(self) -> None:
         """Play by the configuration of the start."""
@@ -104,6 +127,21 @@ class Sessions:
         """Close the connections that are left, those too that only wait for their peer's end."""
         for connection in list(self._connections):
             connection.cut()
+
+    def _rules_at_work(self, configuration: Configuration) -> Rules | None:
+        if not configuration.rules:
+            return None
+        from .smtp.rules import Rules  # only here: few servers have any
+
+        clock = self._loop.clock
+        return Rules(configuration.rules, configuration.seed, clock, self._open_sessions, before=self._rules)
+
+    def _script(self, session: int, client: str) -> Script | None:
+        return self._rules.script(session, client) if self._rules is not None else None
+
+    def _open_sessions(self, session: int, client: str | None) -> int:
+        others = (other for other in self._playing if other.id != session)
+        return 1 + sum(client is None or other.client_address == client for other in others)
 
     def _deliver(self, message: Message, connection: Connection) -> None:
         if self._keep is None:

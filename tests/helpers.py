@@ -21,6 +21,7 @@ from smtpmock_cli.flags import GoCommand
 from smtpmock_cli.message import Message
 from smtpmock_cli.smtp import events
 from smtpmock_cli.smtp.commands import command_table
+from smtpmock_cli.smtp.rules import Rules, Script
 from smtpmock_cli.smtp.session import Session
 
 ROOT = Path(__file__).parent.parent
@@ -116,9 +117,16 @@ def pull(session: Session, into: Played) -> None:
             return
 
 
+def script(settings: Configuration) -> Script | None:
+    """The configuration's rules for one session, counting from the start."""
+    if not settings.rules:
+        return None
+    return Rules(settings.rules, settings.seed, lambda: 0.0, lambda _number, _client: 1).script(1, "192.0.2.1")
+
+
 def play_pieces(pieces: Sequence[bytes], settings: Configuration, *, then_end: bool = True) -> Played:
     """What a session tells when the bytes arrive in these pieces."""
-    session, played = Session(command_table(settings)), Played()
+    session, played = Session(command_table(settings), script(settings)), Played()
     pull(session, played)
     for piece in pieces:
         if played.has_ended:

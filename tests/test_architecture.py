@@ -26,7 +26,7 @@ LAYERS = (
     ("server",),
     ("control/site",),
     ("control/openapi",),
-    ("control/openapi_mailpit",),
+    ("control/openapi_mailpit", "control/openapi_rules"),
     ("control/api", "control/mailpit", "control/http"),
     ("control/summaries",),
     ("control/summary", "control/sandbox"),
@@ -39,16 +39,18 @@ LAYERS = (
     ("net/connection", "net/listener", "net/signals"),
     ("net/__init__", "net/loop"),
     ("smtp/session",),
-    ("smtp/commands", "smtp/body"),
-    ("smtp/__init__", "smtp/grammar", "smtp/events", "smtp/transaction"),
-    ("store", "messages_file", "port_file"),
+    ("smtp/rules",),
+    ("smtp/commands", "smtp/body", "smtp/counters"),
+    ("smtp/__init__", "smtp/grammar", "smtp/events", "smtp/transaction", "smtp/occasion"),
+    ("store", "messages_file", "port_file", "rules_file"),
     ("configuration", "message", "log"),
+    ("rule",),
     ("errors", "version", "startup"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 # What a pure module may use of the standard library.
-PURE = {"__future__", "collections", "enum", "functools", "ipaddress", "re", "typing"}
+PURE = {"__future__", "collections", "email", "enum", "fnmatch", "functools", "ipaddress", "random", "re", "typing"}
 
 # The modules of the standard library that a start may import besides those of the interpreter and Click.
 START_BUDGET = {"_heapq", "_socket", "array", "gc", "heapq", "math", "select", "selectors", "signal", "socket"}
@@ -133,7 +135,8 @@ def test_a_start_imports_what_it_uses_and_no_more() -> None:
     assert started.isdisjoint(NEVER_AT_START)
     ours = {name for name in started if name.startswith("smtpmock_cli")}
     assert ours >= {"smtpmock_cli.net.smtp"}
-    assert ours.isdisjoint({"smtpmock_cli.store", "smtpmock_cli.messages_file", "smtpmock_cli.port_file"})
+    unused = {f"smtpmock_cli.{name}" for name in ("store", "messages_file", "port_file", "rule", "rules_file")}
+    assert ours.isdisjoint(unused)
     assert started - ours - imported(click_alone.stderr) <= START_BUDGET
 
 
@@ -155,6 +158,7 @@ def test_public_names() -> None:
         "Configuration",
         "ConfigurationError",
         "Message",
+        "Rule",
         "Server",
         "ServerStartError",
         "ServerStateError",
@@ -167,6 +171,7 @@ def test_public_names() -> None:
         "messages",
         "messages_and_purge",
         "port_number",
+        "reconfigure",
         "serve",
         "start",
         "stop",

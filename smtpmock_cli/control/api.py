@@ -6,8 +6,9 @@ Invariant: a purge takes out what its answer carries, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from ..configuration import Configuration, changeable
+from ..configuration import changeable
 from ..errors import ConfigurationError
 from ..message import Message
 from ..net.loop import Loop
@@ -53,6 +54,10 @@ class Api:
             Route("GET", "/smtpmock/configuration", self._configuration),
             Route("PATCH", "/smtpmock/configuration", self._change_configuration),
             Route("DELETE", "/smtpmock/configuration", self._reset_configuration),
+            Route("GET", "/smtpmock/rules", self._rules),
+            Route("PUT", "/smtpmock/rules", self._replace_rules),
+            Route("POST", "/smtpmock/rules", self._add_rule),
+            Route("DELETE", "/smtpmock/rules", self._delete_rules),
         ]
 
     def close(self) -> None:
@@ -114,13 +119,48 @@ class Api:
 
     def _change_configuration(self, request: Request) -> Answer:
         request.parameters()
-        self._under_way.reconfigure(_changed(self._under_way.configuration, request.json()))
+        changes = request.json()
+        if not isinstance(changes, dict):
+            raise Refusal(400, "the body is no JSON object of settings")
+        if "rules" in changes:
+            raise Refusal(400, "rules are changed at /smtpmock/rules")
+        self._change(changes)
         return self._configuration(request)
 
     def _reset_configuration(self, request: Request) -> Answer:
         request.parameters()
         self._under_way.reset_configuration()
         return self._configuration(request)
+
+    def _change(self, changes: dict[str, Any]) -> None:
+        try:
+            made = self._under_way.changed(changes)
+        except ConfigurationError as error:
+            raise Refusal(400, str(error)) from error
+        self._under_way.reconfigure(made)
+
+    def _rules(self, request: Request) -> Answer:
+        request.parameters()
+        rules = self._under_way.configuration.rules
+        return json_response({"rules": [rule.as_dict() for rule in rules], "fired": self._under_way.rules_fired})
+
+    def _replace_rules(self, request: Request) -> Answer:
+        request.parameters()
+        body = request.json()
+        if not isinstance(body, dict) or body.keys() != {"rules"} or not isinstance(body["rules"], list):
+            raise Refusal(400, 'the body is no JSON object like {"rules": [...]}')
+        self._change({"rules": body["rules"]})
+        return self._rules(request)
+
+    def _add_rule(self, request: Request) -> Answer:
+        request.parameters()
+        self._change({"rules": [*self._under_way.configuration.rules, request.json()]})
+        return self._rules(request)
+
+    def _delete_rules(self, request: Request) -> Answer:
+        request.parameters()
+        self._change({"rules": []})
+        return self._rules(request)
 
 
 class _Wait:
@@ -169,19 +209,6 @@ def _listing(messages: list[Message], *, complete: bool) -> Response:
     return json_response(
         {"complete": complete, "count": len(messages), "messages": [message.as_json() for message in messages]}
     )
-
-
-def _changed(now: Configuration, changes: object) -> Configuration:
-    """The configuration with some fields changed; null is the field's default."""
-    if not isinstance(changes, dict):
-        raise Refusal(400, "the body is no JSON object of settings")
-    fixed = sorted(changes.keys() & {known.field for known in Configuration.SETTINGS if known.fixed})
-    if fixed:
-        raise Refusal(400, f"{', '.join(fixed)} cannot change while the server runs")
-    try:
-        return now.but(**changes)
-    except ConfigurationError as error:
-        raise Refusal(400, str(error)) from error
 
 
 def _number(given: dict[str, str], name: str, most: float, *, whole: bool = False) -> float | None:

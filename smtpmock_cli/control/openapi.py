@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..configuration import Setting, changeable
 from ..message import Message
 from ..version import VERSION
-from . import openapi_mailpit
+from . import openapi_mailpit, openapi_rules
 from .api import LONGEST_WAIT, MOST_AWAITED, USUAL_WAIT
 from .schema import (
     ADDRESS,
@@ -19,6 +19,7 @@ from .schema import (
     TRUTH,
     Schema,
     answered,
+    body,
     component,
     in_path,
     listed,
@@ -26,6 +27,8 @@ from .schema import (
     query,
     whole,
 )
+
+_STATES = ("command", "message body", "response delay", "client to take replies", "nothing, by a rule")
 
 
 def document() -> Schema:
@@ -38,18 +41,18 @@ def document() -> Schema:
             "description": "Reads and steers a fake SMTP server. Below /api/v1, a subset of Mailpit's API.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "paths": {**_paths(), **openapi_mailpit.paths()},
-        "components": {"schemas": {**_schemas(), **openapi_mailpit.schemas()}},
+        "paths": {**_paths(), **openapi_rules.paths(), **openapi_mailpit.paths()},
+        "components": {"schemas": {**_schemas(), **openapi_rules.schemas(), **openapi_mailpit.schemas()}},
     }
 
 
 def _paths() -> dict[str, Schema]:
     number = in_path("id", {"type": "integer", "minimum": 1}, "a message's number on its server")
+    change = body(component("Change"))
     configuration = answered("what is in force now", component("Configuration"))
     listing = answered("the messages", component("Listing"))
     text = answered("ok", {"const": "ok"}, "text/plain")
     mail = answered("with its Return-Path and Received headers", None, "message/rfc822")
-    change = {"required": True, "content": {"application/json": {"schema": component("Change")}}}
     return {
         "/livez": {"get": operation("Whether it runs", text)},
         "/readyz": {"get": operation("Whether it accepts sessions", text, 503)},
@@ -70,7 +73,10 @@ def _paths() -> dict[str, Schema]:
         "/smtpmock/configuration": {
             "get": operation("What can change while the server runs", configuration),
             "patch": operation(
-                "Change some settings, from the next command on", configuration, 413, requestBody=change
+                "Change some settings, from the next command on",
+                configuration,
+                413,
+                requestBody=change,
             ),
             "delete": operation("Go back to the settings of the start", configuration),
         },
@@ -110,7 +116,15 @@ def _schemas() -> dict[str, Schema]:
                 "id": {"type": "integer", "minimum": 1},
                 "client_address": ADDRESS,
                 "client_port": COUNT,
-                "state": {"enum": ["command", "message body", "response delay", "client to take replies"]},
+                "state": {
+                    "enum": [
+                        "command",
+                        "message body",
+                        "response delay",
+                        "client to take replies",
+                        "nothing, by a rule",
+                    ]
+                },
                 "age": SECONDS,
                 "silence": SECONDS,
                 "last_request": TEXT,
@@ -132,7 +146,7 @@ def _schemas() -> dict[str, Schema]:
 def _record() -> dict[str, Schema]:
     kinds: dict[type, Schema] = {str: TEXT, bool: TRUTH, bytes: TEXT, list: PAIRS}
     fields = {name: kinds[type(value)] for name, value in Message().as_dict().items()}
-    return {**fields, "msg_request_encoding": {"enum": ["utf-8", "base64"]}}
+    return {**fields, "msg_request_encoding": {"enum": ["utf-8", "base64"]}, "rules": listed(TEXT)}
 
 
 def _of_setting(known: Setting) -> Schema:
@@ -143,4 +157,5 @@ def _of_setting(known: Setting) -> Schema:
         tuple: listed(TEXT),
     }
     unit = f", in {known.unit}" if known.unit else ""
-    return {**kinds[known.kind], "description": known.help + unit}
+    schema = {**kinds[known.kind], "description": known.help + unit}
+    return {"anyOf": [schema, {"type": "null"}]} if known.default is None else schema

@@ -38,6 +38,11 @@ def answered(description: str, schema: Schema | None, content_type: str = "appli
     return {"description": description, "content": {content_type: {"schema": schema} if schema else {}}}
 
 
+def body(schema: Schema) -> Schema:
+    """A request's body, of JSON."""
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
 def query(name: str, schema: Schema, description: str) -> Schema:
     return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
 

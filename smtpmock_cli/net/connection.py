@@ -9,7 +9,9 @@ last reply.
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 from typing import Protocol as Interface
 
@@ -47,17 +49,29 @@ class Protocol(Interface):
         """The socket is of no use any more, and is cut next."""
 
 
+class _Phase(Enum):
+    """What a connection does."""
+
+    OPEN = "carry bytes"
+    CLOSING = "send what waits, end our side, wait for the peer's end"
+    RESETTING = "send what waits, and break off"
+    CLOSED = "nothing"
+
+
+# Looked up for every read and write, and slow to find in an Enum.
+_OPEN, _CLOSING, _RESETTING, _CLOSED = _Phase
+
+
 class Connection:
     """Bytes out, bytes in, one deadline, and a close that loses nothing."""
 
     __slots__ = (
-        "_closing",
         "_deadline",
         "_ended",
         "_input_ended",
-        "_is_open",
         "_loop",
         "_patience",
+        "_phase",
         "_reading",
         "_sock",
         "_timer",
@@ -82,8 +96,7 @@ class Connection:
         self._unsent = b""
         self._reading = True
         self._input_ended = False
-        self._closing = False
-        self._is_open = True
+        self._phase = _OPEN
         self._deadline = _NEVER
         self._patience = _NEVER
         self._timer: Timer | None = None
@@ -130,18 +143,27 @@ class Connection:
 
     def close(self) -> None:
         """Send what waits, then end our side, then wait a little for the peer's end."""
-        if not self._is_open or self._closing:
+        if self._phase is not _OPEN:
             return
-        self._closing = True
+        self._phase = _CLOSING
         self.set_deadline(_LINGER)
         if not self._unsent:
             self._end_output()
 
+    def reset(self) -> None:
+        """Send what waits, then break off, so that the peer meets a reset."""
+        if self._phase is not _OPEN:
+            return
+        self._phase = _RESETTING
+        self.set_deadline(_LINGER)
+        if not self._unsent:
+            self._loop.send_at_end(self._end_output)
+
     def cut(self) -> None:
         """Close at once, whatever is under way."""
-        if not self._is_open:
+        if self._phase is _CLOSED:
             return
-        self._is_open = False
+        self._phase = _CLOSED
         if self._timer is not None:
             self._timer.cancel()
         self._watch.close()
@@ -151,11 +173,11 @@ class Connection:
         self._ended(self)
 
     def _rearm(self) -> None:
-        if not self._is_open:
+        if self._phase is _CLOSED:
             return
         if self.is_blocked:
             self._watch.wait_for(WRITE)
-        elif self._closing or (self._reading and not self._input_ended):
+        elif self._phase is not _OPEN or (self._reading and not self._input_ended):
             self._watch.wait_for(READ)
         else:
             self._watch.wait_for(0)
@@ -169,13 +191,13 @@ class Connection:
             self._fail(error, sending=False)
             return
         if data:
-            if not self._closing:
+            if self._phase is _OPEN:
                 self.protocol.data_received(data)
         else:
             self._meet_end()
 
     def _meet_end(self) -> None:
-        if self._closing:
+        if self._phase is not _OPEN:
             self.cut()
             return
         self._input_ended = True
@@ -183,7 +205,7 @@ class Connection:
         self.protocol.end_received()
 
     def _send(self) -> None:
-        if not self._is_open:
+        if self._phase is _CLOSED:
             return
         try:
             count = self._sock.send(self._unsent)
@@ -211,13 +233,15 @@ class Connection:
         if was_blocked:
             self._watch.callback = self._receive
             self._rearm()
-        if self._closing:
+        if self._phase is not _OPEN:
             self._end_output()
         elif was_blocked:
             self.protocol.sent()
 
     def _end_output(self) -> None:
-        if self._input_ended:
+        if self._phase is _RESETTING:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _no_linger())
+        if self._input_ended or self._phase is _RESETTING:
             self.cut()
             return
         try:
@@ -228,8 +252,8 @@ class Connection:
         self._rearm()
 
     def _fail(self, error: OSError, *, sending: bool) -> None:
-        if not self._closing:
-            self._closing = True
+        if self._phase is _OPEN:
+            self._phase = _CLOSING
             self.protocol.failed(error, sending=sending)
         self.cut()
 
@@ -244,7 +268,14 @@ class Connection:
             return
         if self._deadline > self._loop.now:
             self._arm_timer()
-        elif self._closing:
+        elif self._phase is not _OPEN:
             self.cut()
         else:
             self.protocol.timed_out(sending=self.is_blocked)
+
+
+def _no_linger() -> bytes:
+    """The value of SO_LINGER that makes closing a reset."""
+    import struct  # only here: resets are by a rule
+
+    return struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)

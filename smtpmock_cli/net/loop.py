@@ -151,6 +151,8 @@ class Loop:
     def _turn(self) -> None:
         ready = self.selector.select(self._patience())
         self.now = self.clock()
+        if self._calls:  # before the bytes of a peer that was told to go on after the call
+            self._make_calls()
         for key, events in ready:
             watch: Watch = key.data
             if events & watch.events:
@@ -201,6 +203,9 @@ class Loop:
         for number in numbers:
             if number and self._on_signal is not None:
                 self._on_signal(number)
+        self._make_calls()
+
+    def _make_calls(self) -> None:
         while self._calls:
             self._calls.popleft()()
 

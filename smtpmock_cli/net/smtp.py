@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from ..errors import reason
 from ..log import Log
@@ -17,6 +18,9 @@ from ..smtp.commands import CommandTable
 from ..smtp.session import Session, State
 from .connection import Connection
 from .loop import Loop, Timer
+
+if TYPE_CHECKING:
+    from ..smtp.rules import Script
 
 _EVENTS_A_TURN = 256
 """After so many events of one client, the others have their turn."""
@@ -31,6 +35,8 @@ class Phase(Enum):
 
 
 PLAYING, FINISHING, OVER = Phase
+_STATES = {State.BODY: "message body", State.HUNG: "nothing, by a rule"}
+"""What the sessions wait for that do not wait for a command."""
 
 
 class SmtpProtocol:
@@ -69,6 +75,7 @@ class SmtpProtocol:
         timeout: float,
         deliver: Callable[[Message, Connection], None],
         over: Callable[[SmtpProtocol], None],
+        script: Script | None,
     ) -> None:
         self.id = id
         self._loop = loop
@@ -77,7 +84,7 @@ class SmtpProtocol:
         self._timeout = timeout
         self._deliver = deliver
         self._over = over
-        self._session = Session(table)
+        self._session = Session(table, script)
         self._phase = PLAYING
         self._answered = False
         self._delay: Timer | None = None
@@ -90,16 +97,22 @@ class SmtpProtocol:
         self._connection.start()
         self._pull()
 
-    def reconfigure(self, table: CommandTable, timeout: float) -> None:
-        """Play by another table, and wait for another time, from the next command on."""
+    @property
+    def client_address(self) -> str:
+        """The peer's IP address."""
+        return self._connection.client[0]
+
+    def reconfigure(self, table: CommandTable, timeout: float, script: Script | None) -> None:
+        """Play by another table and script, and wait for another time, from the next command on."""
         self._session.table = table
+        self._session.script = script
         self._timeout = timeout
 
     def status(self) -> dict[str, object]:
         """How far the session is, as JSON has it; times are in seconds."""
         return {
             "id": self.id,
-            "client_address": self._connection.client[0],
+            "client_address": self.client_address,
             "client_port": self._connection.client[1],
             "state": self._state(),
             "age": round(self._loop.now - self._started_at, 3),
@@ -116,7 +129,7 @@ class SmtpProtocol:
             return "client to take replies"
         if self._delay is not None and self._delay.when > self._loop.now:
             return "response delay"
-        return "message body" if self._session.state is State.BODY else "command"
+        return _STATES.get(self._session.state, "command")
 
     def finish(self) -> None:
         """End after the reply that is owed; one that is owed none may still give one command."""
@@ -169,7 +182,8 @@ class SmtpProtocol:
                 self._await_data()
                 return
             elif isinstance(event, events.ReplyDelayed):
-                self._log.info(f"SMTP response delay: {event.seconds} sec")
+                if not isinstance(event, events.DripDelayed):
+                    self._log.info(f"SMTP response delay: {event.seconds} sec")
                 self._pause(event.seconds)
                 return
             elif isinstance(event, events.SessionEnded):
@@ -180,7 +194,7 @@ class SmtpProtocol:
         self._pause(0)
 
     def _take_note(self, event: events.Event) -> None:
-        """The rarer events that ask for nothing: facts for the log and the store."""
+        """The rarer events, after which the next can be pulled at once."""
         if isinstance(event, events.BodyReceived):
             if self._log.activity:
                 self._log.repeat_info("SMTP request: message binary data portion", event.lines)
@@ -188,10 +202,18 @@ class SmtpProtocol:
             self._deliver(event.message, self._connection)
         elif isinstance(event, events.InputEnded):
             self._log.error("EOF")
+        elif isinstance(event, events.RuleFired):
+            self._answered = True  # a rule may give no reply: the timeout counts from here
+            self._log.info(f"SMTP rule: {event.name}")
+        elif isinstance(event, events.ReplyPart):
+            self._connection.send(event.wire)
+        elif isinstance(event, events.ConnectionReset):
+            self._connection.reset()
 
     def _reply(self, answer: events.Reply) -> bool:
         if self._log.activity:
-            self._log.info(f"SMTP response: {answer.line}")
+            for line in answer.line.split("\r\n"):
+                self._log.info(f"SMTP response: {line}")
         self._answered = True
         self._response = answer.line
         self._connection.send(answer.wire)
@@ -236,7 +258,7 @@ class SmtpProtocol:
             event = self._session.next_event()
             if isinstance(event, events.SessionEnded):
                 self._finish_session()
-            elif not isinstance(event, (events.Reply, events.ReplyDelayed)):
+            elif not isinstance(event, (events.Reply, events.ReplyPart, events.ReplyDelayed)):
                 self._take_note(event)
 
     def _log_trouble(self, reason: str, sending: bool) -> None:

@@ -46,10 +46,12 @@ class _Row:
 class Command(_Row):
     """One row: what a command forgets, then its checks in order, then what comes of it.
 
-    ``argument`` gives what the line says, or None where that is not valid. ``record`` is told the
-    argument of a command that succeeded, or None. A ``bare`` command with an argument is none.
+    ``on`` is what a rule for it is on. ``argument`` gives what the line says, or None where that is not
+    valid. ``record`` is told the argument of a command that succeeded, or None. A ``bare`` command with an
+    argument is none.
     """
 
+    on: str
     forgets: Callable[[Message], None]
     in_sequence: Callable[[Message], bool]
     out_of_sequence: Reply
@@ -138,6 +140,7 @@ def _rows(configuration: Configuration, unrecognised: Reply) -> dict[str, Comman
 
 def _helo(configuration: Configuration) -> Command:
     return Command(
+        on="helo",
         forgets=Message.forget_from_helo,
         in_sequence=transaction.always,
         out_of_sequence=Reply(configuration.msg_invalid_cmd_helo_sequence),
@@ -157,6 +160,7 @@ def _helo(configuration: Configuration) -> Command:
 
 def _mail(configuration: Configuration) -> Command:
     return Command(
+        on="mail",
         forgets=Message.forget_from_mailfrom,
         in_sequence=transaction.after_helo,
         out_of_sequence=Reply(configuration.msg_invalid_cmd_mailfrom_sequence),
@@ -177,6 +181,7 @@ def _mail(configuration: Configuration) -> Command:
 
 def _rcpt(configuration: Configuration) -> Command:
     return Command(
+        on="rcpt",
         forgets=transaction.forget_nothing if configuration.multiple_rcptto else Message.forget_from_rcptto,
         in_sequence=transaction.after_mailfrom,
         out_of_sequence=Reply(configuration.msg_invalid_cmd_rcptto_sequence),
@@ -200,6 +205,7 @@ def _rcpt(configuration: Configuration) -> Command:
 
 def _data(configuration: Configuration, unrecognised: Reply) -> Command:
     return Command(
+        on="data",
         forgets=Message.forget_from_data,
         in_sequence=transaction.after_rcptto,
         out_of_sequence=Reply(configuration.msg_invalid_cmd_data_sequence),
@@ -215,6 +221,7 @@ def _data(configuration: Configuration, unrecognised: Reply) -> Command:
 
 def _rset(configuration: Configuration) -> Command:
     return Command(
+        on="rset",
         forgets=transaction.forget_unfinished
         if configuration.multiple_message_receiving
         else Message.forget_from_mailfrom,
@@ -231,6 +238,7 @@ def _rset(configuration: Configuration) -> Command:
 
 def _noop(configuration: Configuration, unrecognised: Reply) -> Command:
     return Command(
+        on="noop",
         forgets=transaction.forget_nothing,
         in_sequence=transaction.always,
         out_of_sequence=unrecognised,
@@ -245,6 +253,7 @@ def _noop(configuration: Configuration, unrecognised: Reply) -> Command:
 
 def _quit(configuration: Configuration, unrecognised: Reply) -> Command:
     return _noop(configuration, unrecognised).but(
+        on="quit",
         accepted=Reply(configuration.msg_quit_cmd),
         record=transaction.record_quit,
         delay=configuration.response_delay_quit,

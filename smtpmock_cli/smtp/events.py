@@ -54,24 +54,52 @@ class BodyReceived(_Value):
         return self.data.count(b"\n")
 
 
+class RuleFired(_Value):
+    """A rule decides what is done here; its name."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
 class ReplyDelayed(_Value):
     """The next event must not be pulled before this many seconds have passed."""
 
     __slots__ = ("seconds",)
 
-    def __init__(self, seconds: int) -> None:
+    def __init__(self, seconds: float) -> None:
         self.seconds = seconds
 
 
+class DripDelayed(ReplyDelayed):
+    """The same, between two parts of a reply."""
+
+    __slots__ = ()
+
+
+class ReplyPart(_Value):
+    """Bytes of a reply to send, before the :class:`Reply` that has its last."""
+
+    __slots__ = ("wire",)
+
+    def __init__(self, wire: bytes) -> None:
+        self.wire = wire
+
+
 class Reply(_Value):
-    """A reply to send: its text, and its bytes with the line's end (RFC 5321 section 4.2)."""
+    """A reply to send (RFC 5321 section 4.2).
+
+    :param line: its text; of one with several lines, CRLF is between them.
+    :param wire: its bytes with the last line's end, where not all of them are still to go out.
+    """
 
     __slots__ = ("line", "wire")
 
-    def __init__(self, line: str) -> None:
+    def __init__(self, line: str, wire: bytes | None = None) -> None:
         self.line = line
         # What stood in a flag as bytes goes out as those bytes.
-        self.wire = line.encode("utf-8", "surrogateescape") + b"\r\n"
+        self.wire = line.encode("utf-8", "surrogateescape") + b"\r\n" if wire is None else wire
 
 
 class TransactionEnded(_Value):
@@ -89,14 +117,33 @@ class InputEnded(_Value):
     __slots__ = ()
 
 
+class ConnectionReset(_Value):
+    """Reset the connection once the last reply is out."""
+
+    __slots__ = ()
+
+
 class SessionEnded(_Value):
     """Close the connection once the last reply is out. Pulled again, it comes again."""
 
     __slots__ = ()
 
 
-Event = NeedData | RequestReceived | BodyReceived | ReplyDelayed | Reply | TransactionEnded | InputEnded | SessionEnded
+Event = (
+    NeedData
+    | RequestReceived
+    | BodyReceived
+    | RuleFired
+    | ReplyDelayed
+    | ReplyPart
+    | Reply
+    | TransactionEnded
+    | InputEnded
+    | ConnectionReset
+    | SessionEnded
+)
 
 NEED_DATA = NeedData()
 INPUT_ENDED = InputEnded()
+CONNECTION_RESET = ConnectionReset()
 SESSION_ENDED = SessionEnded()

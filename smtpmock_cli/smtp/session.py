@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from ..message import Message
 from . import events
@@ -19,6 +20,9 @@ from .body import Body
 from .commands import BODY, CLOSE, Command, CommandTable
 from .events import Event, Reply
 from .grammar import decode_line
+
+if TYPE_CHECKING:
+    from .rules import FiredRule, Script
 
 LINE_LIMIT = 64 * 1024
 """The longest command line in bytes, its LF included."""
@@ -30,30 +34,52 @@ class State(Enum):
     COMMAND = "a command's line"
     REST_OF_LINE = "the rest of a line that was too long"
     BODY = "a line of a message's body"
+    HUNG = "nothing that is ever answered"
     ENDED = "of no interest any more"
 
 
 # Looked up for every command, and slow to find in an Enum.
-_COMMAND, _REST_OF_LINE, _BODY, _ENDED = State
+_COMMAND, _REST_OF_LINE, _BODY, _HUNG, _ENDED = State
 _NO_BODY = Body(0)
 
 
 class Session:
-    """One client's dialogue, by the table; begins with the greeting."""
+    """One client's dialogue, by the table; begins with the greeting.
 
-    __slots__ = ("_body", "_buffer", "_input_ended", "_pending", "_searched", "message", "state", "table")
+    :param script: the rules as this session meets them, if there are any.
+    """
 
-    def __init__(self, table: CommandTable) -> None:
+    __slots__ = (
+        "_body",
+        "_buffer",
+        "_cut_after",
+        "_cutter",
+        "_input_ended",
+        "_pending",
+        "_searched",
+        "message",
+        "script",
+        "state",
+        "table",
+    )
+
+    def __init__(self, table: CommandTable, script: Script | None = None) -> None:
         self.state = _COMMAND
         self.table = table
         """What the next command is judged by; may be another one by then."""
+        self.script = script
+        """The rules for it; likewise."""
         self.message = Message()
         """The transaction under way; its events hand it over once it has ended."""
         self._body = _NO_BODY
         self._buffer = bytearray()
         self._searched = 0
         self._input_ended = False
-        self._pending: deque[Event] = deque((table.greeting,))
+        self._cutter: FiredRule | None = None
+        """The rule that cuts the body under way, once ``_cut_after`` more bytes have come."""
+        self._cut_after = 0
+        self._pending: deque[Event] = deque()
+        self._greet()
 
     @property
     def body_size(self) -> int:
@@ -89,6 +115,10 @@ class Session:
                 self._meet_end_of_input()
         return pending.popleft()
 
+    def _greet(self) -> None:
+        fired = self.script.on_connect(self.message) if self.script is not None else None
+        self._say(self.table.greeting, fired, succeeded=True)
+
     def _read(self) -> bool:
         """Move on by what is buffered; False where nothing can be made of it yet."""
         state = self.state
@@ -122,7 +152,7 @@ class Session:
         self._pending.append(events.RequestReceived(line))
         command, argument = self.table.recognise(line)
         if command is None:
-            self._pending.append(self.table.unrecognised)
+            self._refuse(line)
         else:
             self._obey(command, line, argument)
         return True
@@ -145,6 +175,17 @@ class Session:
         self.state = _COMMAND
         return True
 
+    def _refuse(self, line: str) -> None:
+        """Answer what is no command; like the reference, without an end of the session on ``fail_fast``."""
+        fired = self.script.on_unknown(line, self.message) if self.script is not None else None
+        self._say(self.table.unrecognised, fired, succeeded=False)
+
+    def _say(self, reply: Reply, fired: FiredRule | None, *, succeeded: bool) -> None:
+        if fired is None:
+            self._pending.append(reply)
+        else:
+            self._follow(fired, *fired.answer(reply, succeeded), 0)
+
     def _obey(self, command: Command, line: str, argument: str | None) -> None:
         table = self.table
         if table.several_messages and command.starts_message:
@@ -152,14 +193,58 @@ class Session:
         message = self.message
         command.forgets(message)
         answer, succeeded = command.judge(message, argument)
+        if self.script is not None:
+            fired = self.script.on_command(command.on, line, argument, message)
+            if fired is not None:
+                self._obey_rule(fired, command, line, answer, succeeded)
+                return
         command.record(message, line, answer.line, argument if succeeded else None)
-        if not succeeded:
-            self._reply(answer, command.delay, ends=table.fail_fast)
+        self._reply(answer, command.delay, ends=command.next is CLOSE if succeeded else table.fail_fast)
+        if command.next is BODY and succeeded:
+            self._begin_body()
+
+    def _obey_rule(self, fired: FiredRule, command: Command, line: str, answer: Reply, succeeded: bool) -> None:
+        """What :meth:`_obey` does, where a rule decides on the reply."""
+        reply, succeeded = fired.answer(answer, succeeded)
+        command.record(self.message, line, reply.line if reply is not None else "", fired.text if succeeded else None)
+        self._follow(fired, reply, succeeded, command.delay, is_last=command.next is CLOSE)
+        if command.next is BODY and succeeded and fired.wants_body:
+            self._begin_body()
+            if fired.after_bytes:
+                self._cutter, self._cut_after = fired, fired.after_bytes
+
+    def _begin_body(self) -> None:
+        self.state = _BODY
+        self._cutter, self._cut_after = None, 0
+        self._body = Body(self.table.body.limit)
+
+    def _follow(
+        self, fired: FiredRule, reply: Reply | None, succeeded: bool, delay: float, *, is_last: bool = False
+    ) -> None:
+        """Do what a rule says; ``delay`` is for one that says none."""
+        self._pending.append(events.RuleFired(fired.name))
+        if fired.name not in self.message.rules:
+            self.message.rules.append(fired.name)
+        delay = delay if fired.delay is None else fired.delay
+        if delay:
+            self._pending.append(events.ReplyDelayed(delay))
+        if is_last if succeeded else self.table.fail_fast:
+            self._end()
+        if fired.after_bytes:
+            self._pending.extend(fired.parts(reply))
+        else:
+            self._break_off(fired, reply)
+
+    def _break_off(self, fired: FiredRule, reply: Reply | None = None) -> None:
+        """Reply, and let become of the connection what the rule says."""
+        if fired.hangs:
+            self.state = _HUNG
             return
-        self._reply(answer, command.delay, ends=command.next is CLOSE)
-        if command.next is BODY:
-            self.state = _BODY
-            self._body = Body(table.body.limit)
+        if fired.ends and self.state is not _ENDED:
+            self._end()
+        self._pending.extend(fired.parts(reply))
+        if fired.resets:
+            self._pending.append(events.CONNECTION_RESET)
 
     def _start_next_message(self) -> None:
         finished = self.message
@@ -169,17 +254,25 @@ class Session:
             self._pending.append(events.TransactionEnded(finished))
 
     def _read_body(self) -> bool:
-        data = bytes(self._buffer)
-        self._buffer.clear()
+        # No more than comes before a rule's cut, where there is one.
+        data = bytes(self._buffer[: self._cut_after or None])
+        del self._buffer[: len(data)]
         rest = self._body.feed(data)
         if rest is None:
             self._pending.append(events.BodyReceived(data))
+            if self._cutter is not None:
+                self._count_down(self._cutter, len(data))
         else:
             self._pending.append(events.BodyReceived(data[: len(data) - len(rest)]))
-            self._buffer += rest
+            self._buffer[:0] = rest
             self.state = _COMMAND
             self._answer_body()
         return True
+
+    def _count_down(self, cutter: FiredRule, count: int) -> None:
+        self._cut_after -= count
+        if not self._cut_after:
+            self._break_off(cutter)
 
     def _answer_body(self) -> None:
         message, row, content = self.message, self.table.body, self._body.content()
@@ -187,6 +280,12 @@ class Session:
         message.msg = content is not None
         message.msg_request = content or b""
         answer = row.accepted if message.msg else row.too_big
+        fired = self.script.on_message(message) if self.script is not None else None
+        if fired is not None:
+            reply, message.msg = fired.answer(answer, message.msg)
+            message.msg_response = reply.line if reply is not None else ""
+            self._follow(fired, reply, message.msg, row.delay)
+            return
         message.msg_response = answer.line
         self._reply(answer, row.delay, ends=self.table.fail_fast and not message.msg)
 

@@ -54,8 +54,8 @@ def rcptto_recorder(configuration: Configuration) -> Callable[[Message, str, str
         if argument is not None:
             message.forward_paths.append(argument)
         if configuration.multiple_rcptto:
-            # The reply's text decides, not the check: the reference looks for it among the pairs.
-            message.rcptto = message.rcptto or response == success
+            # The reply's text decides too: the reference looks for that of success among the pairs.
+            message.rcptto = message.rcptto or argument is not None or response == success
         else:
             message.rcptto = argument is not None
 

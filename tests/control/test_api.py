@@ -31,7 +31,11 @@ def test_all_messages_in_order_with_all_fields(server: Server) -> None:
     assert (listing["complete"], listing["count"]) == (True, 2)
     first, second = listing["messages"]
     kept = server.messages()[0]
-    expected = kept.as_dict() | {"msg_request": "Subject: first\r\n\r\nHello.\r\n", "msg_request_encoding": "utf-8"}
+    expected = kept.as_dict() | {
+        "msg_request": "Subject: first\r\n\r\nHello.\r\n",
+        "msg_request_encoding": "utf-8",
+        "rules": [],
+    }
     expected |= {"rcptto_request_response": [list(pair) for pair in kept.rcptto_request_response]}
     expected |= {"id": 1, "client_address": "127.0.0.1", "server_address": "127.0.0.1"}
     expected |= {"reverse_path": "a@example.com", "forward_paths": ["b@example.com"]}

@@ -47,7 +47,19 @@ def url() -> Iterator[str]:
 @settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 def test_it_answers_as_described(case: schemathesis.Case[Any], url: str) -> None:
     shorten_wait(case)
+    share_code(case)
     case.call_and_validate(base_url=url)
+
+
+def share_code(case: schemathesis.Case[Any]) -> None:
+    """All lines of a reply have one code, which a schema cannot say."""
+    body: Any = case.body
+    if case.path == "/smtpmock/rules" and isinstance(body, dict):
+        rules = body.get("rules", [body])
+        for rule in rules if isinstance(rules, list) else []:
+            lines = rule.get("reply") if isinstance(rule, dict) else None
+            if isinstance(lines, list) and all(isinstance(line, str) for line in lines):
+                rule["reply"] = [lines[0][:3] + line[3:] for line in lines]
 
 
 def shorten_wait(case: schemathesis.Case[Any]) -> None:

@@ -1,0 +1,26 @@
+"""A file of rules: TOML, a ``[[rule]]`` each."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from .errors import ConfigurationError, reason
+from .rule import Rule, rules
+
+TABLE = "rule"
+
+
+def load(path: str) -> tuple[Rule, ...]:
+    """The rules of a file, in its order.
+
+    :raises ConfigurationError: it can't be read, is no TOML, or a rule is wrong; the text says which and why.
+    """
+    try:
+        document = tomllib.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8, or no path
+        raise ConfigurationError(reason(error) if isinstance(error, OSError) else f"not TOML: {error}") from None
+    for key in document:
+        if key != TABLE:
+            raise ConfigurationError(f"no such table: {key}; a rule is a [[{TABLE}]]")
+    return rules(document.get(TABLE, []))

@@ -1,0 +1,85 @@
+"""Occasion: something that a rule may fire on, and what its conditions are held against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..message import Message
+
+_HEAD_SEARCHED = 64 * 1024
+"""How many bytes of a body can hold its subject."""
+
+
+class Occasion:
+    """Something that a rule may fire on, in one session.
+
+    :param on: one of the rule's occasions.
+    :param text: what ``match`` is held against.
+    :param message: the transaction so far, without the command's own address.
+    """
+
+    __slots__ = ("client", "message", "on", "session", "text")
+
+    def __init__(self, on: str, text: str, session: int, client: str, message: Message) -> None:
+        self.on = on
+        self.text = text
+        self.session = session
+        self.client = client
+        self.message = message
+
+    @property
+    def sender(self) -> str | None:
+        """The reverse path, None before there is one."""
+        if self.on == "mail":
+            return self.text
+        return self.message.reverse_path if self.message.mailfrom else None
+
+    @property
+    def recipients(self) -> list[str]:
+        """The forward paths; at RCPT, that one."""
+        return [self.text] if self.on == "rcpt" else self.message.forward_paths
+
+    @property
+    def body(self) -> bytes:
+        """The body that has come to its end just now."""
+        return self.message.msg_request if self.on == "message" else b""
+
+    def key(self, per: str) -> Any:
+        """Whom to count for."""
+        if per == "server":
+            return None
+        if per == "session":
+            return self.session
+        sender, recipients = (self.sender or "").lower(), tuple(path.lower() for path in self.recipients)
+        keys = {"client": self.client, "sender": sender, "recipient": recipients}
+        return keys.get(per, (self.client, sender, recipients))
+
+
+def said(on: str, line: str) -> str:
+    """What a line says, valid or not: the path of MAIL and RCPT, what follows another command's word."""
+    if on not in ("mail", "rcpt"):
+        return line.partition(" ")[2]
+    path = line.partition(":")[2].strip()
+    return path[1:].partition(">")[0] if path.startswith("<") else path.partition(" ")[0]
+
+
+def subject(body: bytes) -> str:
+    """The subject of a message, decoded; empty where it has none (RFC 5322 section 3.6.5, RFC 2047)."""
+    head = (b"\n" + body[:_HEAD_SEARCHED].replace(b"\r\n", b"\n")).partition(b"\n\n")[0]
+    for field in head.replace(b"\n ", b" ").replace(b"\n\t", b" ").split(b"\n"):
+        name, _, value = field.partition(b":")
+        if name.rstrip().lower() == b"subject":
+            return _decoded(value.decode("utf-8", "replace").strip())
+    return ""
+
+
+def _decoded(text: str) -> str:
+    if "=?" not in text:
+        return text
+    from email.errors import HeaderParseError  # only here: few subjects need it, and no start does
+    from email.header import decode_header, make_header
+
+    try:
+        return str(make_header(decode_header(text)))
+    except (HeaderParseError, LookupError, ValueError):
+        return text

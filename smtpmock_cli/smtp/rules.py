@@ -1,0 +1,188 @@
+"""Rules: which one decides on what a session says, and what happens then.
+
+Invariant: the first rule in order that fires is the only one that does; those behind it count nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+
+from ..message import Message
+from ..rule import CLOSE, CONTINUE, HANG, RESET, Rule
+from .counters import ActiveRule, Connections, meets
+from .events import DripDelayed, Event, Reply, ReplyPart
+from .occasion import Occasion, said, subject
+
+_TEXTS_REMEMBERED = 256
+_LONGEST_REMEMBERED = 128
+_DRIPS_A_SECOND = 50
+
+
+class FiredRule:
+    """A rule that has fired: what happens now.
+
+    :param text: what the command said, for the record.
+    """
+
+    __slots__ = ("_reply", "_rule", "after_bytes", "delay", "name", "text")
+
+    def __init__(self, active: ActiveRule, text: str) -> None:
+        self._rule = active.rule
+        self._reply = active.reply
+        self.name = active.name
+        self.text = text
+        self.delay = active.rule.delay
+        """Seconds before the reply; None where it says none."""
+        self.after_bytes = active.rule.after_bytes or 0
+        """How much of a body comes before ``ends``, ``hangs`` or ``resets``; 0 where they are for now."""
+
+    @property
+    def hangs(self) -> bool:
+        return self._rule.then == HANG
+
+    @property
+    def resets(self) -> bool:
+        return self._rule.then == RESET
+
+    @property
+    def ends(self) -> bool:
+        """Whether the session ends, one way or the other."""
+        return self._rule.then in (CLOSE, RESET)
+
+    @property
+    def wants_body(self) -> bool:
+        """Whether a body follows its reply to DATA (RFC 5321 section 4.3.2)."""
+        return self._reply is None or self._reply.line[0] == "3"
+
+    def answer(self, reply: Reply, succeeded: bool) -> tuple[Reply | None, bool]:
+        """Its reply and whether that is one of success, given what they would be; None is no reply."""
+        if self._reply is not None:
+            return self._reply, self._rule.succeeds
+        return (reply, succeeded) if self._rule.then == CONTINUE or self.after_bytes else (None, False)
+
+    def parts(self, reply: Reply | None) -> Sequence[Event]:
+        """The reply as it goes out: drop by drop, or at once."""
+        if reply is None:
+            return ()
+        return (reply,) if self._rule.drip is None else drip(reply, self._rule.drip)
+
+
+class Rules:
+    """All rules of a server, in order.
+
+    :param seed: makes every run with it the same; None for another each time.
+    :param clock: gives seconds that never go back.
+    :param before: rules that were at work until now; one that stays goes on counting.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        seed: int | None,
+        clock: Callable[[], float],
+        connections: Connections,
+        before: Rules | None = None,
+    ) -> None:
+        at_work = {id(active.rule): active for active in before.active} if before is not None else {}
+        self.active: list[ActiveRule] = [
+            at_work.get(id(rule)) or ActiveRule(rule, f"rule {number}", _chance(rule, seed, number))
+            for number, rule in enumerate(rules, 1)
+        ]
+        self._on_message = [active for active in self.active if active.is_on("message")]
+        self._reads_subject = any(active.match is not None for active in self._on_message)
+        self._clock = clock
+        self._connections = connections
+        self._remembered = lru_cache(_TEXTS_REMEMBERED)(self._fitting)
+
+    @property
+    def fired(self) -> list[int]:
+        """How often each has fired."""
+        return [active.fired for active in self.active]
+
+    def script(self, session: int, client: str) -> Script:
+        """The rules for a session, by its number and its client's address."""
+        return Script(self, session, client)
+
+    def fitting(self, on: str, text: str) -> Sequence[ActiveRule]:
+        """The rules whose ``on`` and ``match`` fit."""
+        return self._remembered(on, text) if len(text) <= _LONGEST_REMEMBERED else self._fitting(on, text)
+
+    def fitting_message(self, body: bytes) -> tuple[Sequence[ActiveRule], str]:
+        """The same at a body's end, and its subject, which is read only for who asks."""
+        text = subject(body) if self._reads_subject else ""
+        return [active for active in self._on_message if active.match is None or active.match(text)], text
+
+    def first(self, fitting: Iterable[ActiveRule], occasion: Occasion) -> FiredRule | None:
+        """The first that fires, if one does."""
+        now = self._clock()
+        for active in fitting:
+            if active.fires(occasion, now, self._connections):
+                return FiredRule(active, occasion.text)
+        return None
+
+    def _fitting(self, on: str, text: str) -> Sequence[ActiveRule]:
+        return [
+            active for active in self.active if active.is_on(on) and (active.match is None or meets(active.match, text))
+        ]
+
+
+class Script:
+    """The rules as one session meets them.
+
+    :param session: its number on the server.
+    :param client: its peer's address.
+    """
+
+    __slots__ = ("_client", "_rules", "_session")
+
+    def __init__(self, rules: Rules, session: int, client: str) -> None:
+        self._rules = rules
+        self._session = session
+        self._client = client
+
+    def on_connect(self, message: Message) -> FiredRule | None:
+        return self._first("connect", self._client, message)
+
+    def on_command(self, on: str, line: str, argument: str | None, message: Message) -> FiredRule | None:
+        """What decides on a command; ``argument`` is its valid one."""
+        text = said(on, line) if argument is None or argument == line else argument
+        return self._first(on, text, message)
+
+    def on_unknown(self, line: str, message: Message) -> FiredRule | None:
+        """The same for what is no command here; AUTH and STARTTLS can be by a rule."""
+        verb, _, argument = line.partition(" ")
+        if verb.lower() in ("auth", "starttls"):
+            return self._first(verb.lower(), argument, message)
+        return self._first("unknown", line, message)
+
+    def on_message(self, message: Message) -> FiredRule | None:
+        """What decides on a body."""
+        fitting, text = self._rules.fitting_message(message.msg_request)
+        return self._rules.first(fitting, self._occasion("message", text, message)) if fitting else None
+
+    def _first(self, on: str, text: str, message: Message) -> FiredRule | None:
+        fitting = self._rules.fitting(on, text)
+        return self._rules.first(fitting, self._occasion(on, text, message)) if fitting else None
+
+    def _occasion(self, on: str, text: str, message: Message) -> Occasion:
+        return Occasion(on, text, self._session, self._client, message)
+
+
+def drip(reply: Reply, rate: float) -> list[Event]:
+    """A reply in parts, so many bytes a second."""
+    size = max(1, int(rate / _DRIPS_A_SECOND))
+    *parts, last = (reply.wire[at : at + size] for at in range(0, len(reply.wire), size))
+    dripped: list[Event] = []
+    for part in parts:
+        dripped += [ReplyPart(part), DripDelayed(len(part) / rate)]
+    return [*dripped, Reply(reply.line, last)]
+
+
+def _chance(rule: Rule, seed: int | None, number: int) -> Callable[[], float] | None:
+    """A generator of its own for each rule, so that no other rule changes what it gives."""
+    if rule.probability is None:
+        return None
+    from random import Random
+
+    return Random(None if seed is None else seed * 1000 + number).random

@@ -1,0 +1,198 @@
+"""Rules on a running server: what a peer meets, what is logged, and how they change meanwhile."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from smtpmock_cli import Configuration, ConfigurationError, Rule, Server, ServerStateError
+from tests.helpers import BODY, ENVELOPE, HELO, MAIL, PATIENCE, TRANSACTION, Client, daemon
+from tests.test_cli import posix
+
+BUSY = "451 4.7.1 Try again"
+
+
+def rules_file(folder: Path, text: str) -> str:
+    path = folder / "rules.toml"
+    path.write_text(text)
+    return f"-rules={path}"
+
+
+def test_close_comes_after_the_reply() -> None:
+    with Server(Configuration(rules=[Rule(on="rcpt", reply=BUSY, then="close")])) as server:
+        with Client(server.port_number) as client:
+            client.send(ENVELOPE + b"NOOP\r\n" * 1000)
+            assert client.rest().decode().splitlines() == ["250 Received", "250 Received", BUSY]
+        assert server.wait_for_messages(1, PATIENCE)[0].rules == ["rule 1"]
+
+
+def test_close_without_a_reply() -> None:
+    with (
+        Server(Configuration(rules=[Rule(on="message", then="close")])) as server,
+        Client(server.port_number) as client,
+    ):
+        client.envelope()
+        client.send(BODY + b".\r\n")
+        assert client.rest() == b""
+        (message,) = server.wait_for_messages(1, PATIENCE)
+    assert (message.msg, message.msg_request, message.msg_response) == (False, BODY, "")
+
+
+@posix
+def test_reset_is_a_reset() -> None:
+    with Server(Configuration(rules=[Rule(on="mail", then="reset")])) as server, Client(server.port_number) as client:
+        client.ask(HELO)
+        client.send(MAIL)
+        with pytest.raises(ConnectionResetError):
+            client.read()
+        assert len(server.wait_for_messages(1, PATIENCE)) == 1
+
+
+@posix
+def test_a_reply_arrives_before_a_reset() -> None:
+    rules = [Rule(on="mail", reply=BUSY, then="reset")]
+    with Server(Configuration(rules=rules)) as server, Client(server.port_number) as client:
+        client.ask(HELO)
+        assert client.ask(MAIL) == BUSY
+        with pytest.raises(ConnectionResetError):
+            client.read()
+
+
+@posix
+def test_reset_in_the_middle_of_a_body() -> None:
+    rules = [Rule(on="data", then="reset", after_bytes=1000)]
+    with Server(Configuration(rules=rules)) as server, Client(server.port_number) as client:
+        client.envelope()
+        client.send(b"x" * 999)
+        assert server.messages() == []
+        client.send(b"x")
+        with pytest.raises(ConnectionResetError):
+            client.read()
+        (message,) = server.wait_for_messages(1, PATIENCE)
+    assert (message.data, message.msg) == (True, False)
+
+
+def test_hang_answers_nothing_until_the_timeout() -> None:
+    settings = Configuration(rules=[Rule(on="connect", then="hang")], session_timeout=1)
+    with Server(settings) as server, Client(server.port_number, greeted=False) as client:
+        begun = time.monotonic()
+        client.send(TRANSACTION)
+        assert client.rest() == b""
+        assert time.monotonic() - begun > 0.9
+        assert server.wait_for_messages(1, PATIENCE)[0].rules == ["rule 1"]
+
+
+def test_one_that_hangs_does_not_hold_up_a_stop() -> None:
+    server = Server(Configuration(rules=[Rule(on="noop", then="hang")]))
+    server.start()
+    with Client(server.port_number) as client:
+        client.send(b"NOOP\r\n")
+        server.stop()
+        assert client.rest() == b""
+    assert len(server.messages()) == 1
+
+
+def test_a_reply_trickles() -> None:
+    with Server(Configuration(rules=[Rule(on="noop", drip=20)])) as server, Client(server.port_number) as client:
+        begun = time.monotonic()
+        client.send(b"NOOP\r\nRSET\r\n")
+        assert client.sock.recv(100) == b"2"
+        assert client.read() == "50 Ok"
+        assert time.monotonic() - begun > 7 / 20
+        assert client.read().startswith("503")
+
+
+def test_a_delay_of_a_part_of_a_second() -> None:
+    with Server(Configuration(rules=[Rule(on="noop", delay=0.25)])) as server, Client(server.port_number) as client:
+        begun = time.monotonic()
+        assert client.ask(b"NOOP\r\n") == "250 Ok"
+        assert 0.24 < time.monotonic() - begun < PATIENCE
+
+
+def test_over_connections_counts_those_that_are_open() -> None:
+    rules = [Rule(on="connect", over_connections=2, reply="421 Too many", then="close")]
+    with Server(Configuration(rules=rules)) as server, Client(server.port_number):
+        with Client(server.port_number) as second:
+            with Client(server.port_number, greeted=False) as third:
+                assert third.rest() == b"421 Too many\r\n"
+            second.ask(b"QUIT\r\n")
+        with Client(server.port_number, greeted=False) as fourth:
+            assert fourth.read() == "220 Welcome"
+
+
+def test_counters_are_of_the_server_and_of_a_session() -> None:
+    rules = [Rule(on="noop", times=1, reply=BUSY), Rule(on="rset", times=1, per="session", reply=BUSY)]
+    with Server(Configuration(rules=rules)) as server:
+        told = []
+        for _ in range(2):
+            with Client(server.port_number) as client:
+                told += [client.ask(b"NOOP\r\n"), client.ask(b"RSET\r\n")]
+    assert told == [BUSY, BUSY, "250 Ok", BUSY]
+
+
+def test_rules_change_while_it_runs() -> None:
+    first = Rule(on="noop", times=1, reply="451 first")
+    server = Server(Configuration(rules=[first]))
+    with pytest.raises(ServerStateError):
+        server.reconfigure(rules=[])
+    with server, Client(server.port_number) as client:
+        assert client.ask(b"NOOP\r\n") == "451 first"
+        server.reconfigure(rules=[first, Rule(on="noop", times=1, reply="451 second")])
+        assert client.ask(b"NOOP\r\n") == "451 second", "a rule that stays goes on counting"
+        server.reconfigure(rules=[Rule(on="noop", times=1, reply="451 first")], msg_noop_received="250 own")
+        assert [client.ask(b"NOOP\r\n") for _ in range(2)] == ["451 first", "250 own"]
+        with pytest.raises(ConfigurationError, match="rule 1: then takes"):
+            server.reconfigure(rules=[{"on": "noop", "then": "x"}])
+        with pytest.raises(ConfigurationError, match="port_number cannot change"):
+            server.reconfigure(port_number=1)
+        server.reconfigure(rules=[])
+        assert client.ask(b"NOOP\r\n") == "250 own"
+    assert server.messages()[0].rules == ["rule 1", "rule 2"]
+
+
+def test_a_change_is_in_force_for_what_is_sent_after_it() -> None:
+    with Server() as server, Client(server.port_number) as client:
+        for number in range(200):
+            server.reconfigure(msg_noop_received=f"250 {number}")
+            assert client.ask(b"NOOP\r\n") == f"250 {number}"
+
+
+RULES = """
+[[rule]]
+name = "mailbox full"
+on = "rcpt"
+delay = 0.01
+reply = ["452-4.2.2 Mailbox full", "452 4.2.2 Come back"]
+then = "close"
+"""
+
+
+def test_the_log_names_the_rule(tmp_path: Path) -> None:
+    with daemon(rules_file(tmp_path, RULES)) as running:
+        with running.client() as client:
+            client.send(ENVELOPE)
+            client.rest()
+        running.signal(signal.SIGTERM)
+        code, out, err = running.finish()
+    assert (code, err) == (0, [])
+    texts = [line.removeprefix("INFO: ") for line in out]
+    at = texts.index("SMTP rule: mailbox full")
+    assert texts[at - 1 : at + 4] == [
+        "SMTP request: RCPT TO:<b@example.com>",
+        "SMTP rule: mailbox full",
+        "SMTP response delay: 0.01 sec",
+        "SMTP response: 452-4.2.2 Mailbox full",
+        "SMTP response: 452 4.2.2 Come back",
+    ]
+
+
+def test_rules_can_come_through_a_pipe(tmp_path: Path) -> None:
+    text = "[[rule]]\non = 'noop'\nreply = '451 piped'\n"
+    path = tmp_path / "rules.toml"
+    path.write_text(text)
+    with path.open("rb") as file, daemon("-rules=/dev/stdin", stdin=file) as running, running.client() as client:
+        assert re.match("451 piped", client.ask(b"NOOP\r\n"))
