@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import click
 
-from . import http_side, memory, recognisers, startup, throughput
+from . import http_side, memory, recognisers, rules_side, startup, throughput
 
 PARTS = {
     "throughput": throughput.measure,
     "http": http_side.measure,
+    "rules": rules_side.measure,
     "memory": memory.measure,
     "recognisers": recognisers.measure,
     "startup": startup.measure,

@@ -48,20 +48,31 @@ class ActiveRule:
         self.fired = 0
         """How often it has fired."""
         self.reply = Reply("\r\n".join(rule.reply)) if rule.reply is not None else None
-        self.match = None if rule.match is None else _glob(rule.match)
+        self._match = None if rule.match is None else _glob(rule.match)
         self._sender = None if rule.sender is None else _glob(rule.sender)
         self._recipient = None if rule.recipient is None else _glob(rule.recipient)
-        self._contains = None if rule.contains is None else rule.contains.encode()
+        self.contains = None if rule.contains is None else rule.contains.encode()
         self._chance = chance
         self._rate = _rate(rule.over_rate) if rule.over_rate is not None else None
         self._counters: OrderedDict[Any, _Counter] = OrderedDict()
 
-    def is_on(self, on: str) -> bool:
-        return on in self.rule.on or ANY in self.rule.on
+    @property
+    def reads_subject(self) -> bool:
+        return self._match is not None and self._is_on("message")
+
+    def fits(self, on: str, text: str, sender: str | None, may_contain: bool) -> bool:
+        """Whether ``on``, ``match`` and ``sender`` are met; ``may_contain`` says whether ``contains`` can be."""
+        if not self._is_on(on) or (self.contains is not None and not may_contain):
+            return False
+        if self._match is not None and not (_meets if on in ("mail", "rcpt") else _is_like)(self._match, text):
+            return False
+        return self._sender is None or (sender is not None and _meets(self._sender, sender))
 
     def fires(self, occasion: Occasion, now: float, connections: Connections) -> bool:
-        """Whether it fires on what its ``on`` and ``match`` fit; counts it."""
-        if not self._fits(occasion):
+        """Whether it fires on what it fits; counts it."""
+        if self.contains is not None and self.contains not in occasion.message.msg_request:
+            return False
+        if self._recipient is not None and not any(_meets(self._recipient, path) for path in occasion.recipients):
             return False
         counter = self._counter(occasion.key(self.rule.per))
         if not (self._crowd_suffices(occasion, connections) and self._rate_suffices(counter, now)):
@@ -73,14 +84,8 @@ class ActiveRule:
         self.fired += 1
         return True
 
-    def _fits(self, occasion: Occasion) -> bool:
-        if self._contains is not None and self._contains not in occasion.body:
-            return False
-        if self._sender is not None:
-            sender = occasion.sender
-            if sender is None or not meets(self._sender, sender):
-                return False
-        return self._recipient is None or any(meets(self._recipient, path) for path in occasion.recipients)
+    def _is_on(self, on: str) -> bool:
+        return on in self.rule.on or ANY in self.rule.on
 
     def _crowd_suffices(self, occasion: Occasion, connections: Connections) -> bool:
         most = self.rule.over_connections
@@ -123,9 +128,13 @@ class ActiveRule:
         return counter
 
 
-def meets(glob: Glob, path: str) -> bool:
+def _is_like(glob: Glob, text: str) -> bool:
+    return glob(text) is not None
+
+
+def _meets(glob: Glob, path: str) -> bool:
     """Whether a glob fits an address, or its domain alone."""
-    return bool(glob(path) or glob(path.rpartition("@")[2]))
+    return _is_like(glob, path) or _is_like(glob, path.rpartition("@")[2])
 
 
 def _glob(pattern: str) -> Glob:

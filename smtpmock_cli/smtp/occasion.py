@@ -15,34 +15,24 @@ class Occasion:
 
     :param on: one of the rule's occasions.
     :param text: what ``match`` is held against.
+    :param sender: the reverse path, MAIL's own too; None before there is one.
     :param message: the transaction so far, without the command's own address.
     """
 
-    __slots__ = ("client", "message", "on", "session", "text")
+    __slots__ = ("client", "message", "on", "sender", "session", "text")
 
-    def __init__(self, on: str, text: str, session: int, client: str, message: Message) -> None:
+    def __init__(self, on: str, text: str, session: int, client: str, sender: str | None, message: Message) -> None:
         self.on = on
         self.text = text
         self.session = session
         self.client = client
+        self.sender = sender
         self.message = message
-
-    @property
-    def sender(self) -> str | None:
-        """The reverse path, None before there is one."""
-        if self.on == "mail":
-            return self.text
-        return self.message.reverse_path if self.message.mailfrom else None
 
     @property
     def recipients(self) -> list[str]:
         """The forward paths; at RCPT, that one."""
         return [self.text] if self.on == "rcpt" else self.message.forward_paths
-
-    @property
-    def body(self) -> bytes:
-        """The body that has come to its end just now."""
-        return self.message.msg_request if self.on == "message" else b""
 
     def key(self, per: str) -> Any:
         """Whom to count for."""
@@ -65,7 +55,10 @@ def said(on: str, line: str) -> str:
 
 def subject(body: bytes) -> str:
     """The subject of a message, decoded; empty where it has none (RFC 5322 section 3.6.5, RFC 2047)."""
-    head = (b"\n" + body[:_HEAD_SEARCHED].replace(b"\r\n", b"\n")).partition(b"\n\n")[0]
+    head = b"\n" + body[:_HEAD_SEARCHED].partition(b"\r\n\r\n")[0]
+    if b"\nsubject" not in head.lower():
+        return ""
+    head = head.replace(b"\r\n", b"\n").partition(b"\n\n")[0]
     for field in head.replace(b"\n ", b" ").replace(b"\n\t", b" ").split(b"\n"):
         name, _, value = field.partition(b":")
         if name.rstrip().lower() == b"subject":

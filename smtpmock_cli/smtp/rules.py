@@ -5,12 +5,13 @@ Invariant: the first rule in order that fires is the only one that does; those b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 from ..message import Message
 from ..rule import CLOSE, CONTINUE, HANG, RESET, Rule
-from .counters import ActiveRule, Connections, meets
+from .counters import ActiveRule, Connections
 from .events import DripDelayed, Event, Reply, ReplyPart
 from .occasion import Occasion, said, subject
 
@@ -89,10 +90,13 @@ class Rules:
             at_work.get(id(rule)) or ActiveRule(rule, f"rule {number}", _chance(rule, seed, number))
             for number, rule in enumerate(rules, 1)
         ]
-        self._on_message = [active for active in self.active if active.is_on("message")]
-        self._reads_subject = any(active.match is not None for active in self._on_message)
+        texts = {active.contains for active in self.active if active.contains is not None}
+        # One search for all of them, because most messages hold none.
+        self._finds_any = re.compile(b"|".join(map(re.escape, sorted(texts)))).search if texts else None
+        self._reads_subject = any(active.reads_subject for active in self.active)
         self._clock = clock
         self._connections = connections
+        # Tests say the same few things again and again.
         self._remembered = lru_cache(_TEXTS_REMEMBERED)(self._fitting)
 
     @property
@@ -104,14 +108,16 @@ class Rules:
         """The rules for a session, by its number and its client's address."""
         return Script(self, session, client)
 
-    def fitting(self, on: str, text: str) -> Sequence[ActiveRule]:
-        """The rules whose ``on`` and ``match`` fit."""
-        return self._remembered(on, text) if len(text) <= _LONGEST_REMEMBERED else self._fitting(on, text)
+    def fitting(self, on: str, text: str, sender: str | None, body: bytes | None) -> Sequence[ActiveRule]:
+        """The rules that can fire on this, by what does not change; ``body`` is a message's."""
+        may_contain = body is not None and self._finds_any is not None and self._finds_any(body) is not None
+        if len(text) + len(sender or "") > _LONGEST_REMEMBERED:
+            return self._fitting(on, text, sender, may_contain)
+        return self._remembered(on, text, sender, may_contain)
 
-    def fitting_message(self, body: bytes) -> tuple[Sequence[ActiveRule], str]:
-        """The same at a body's end, and its subject, which is read only for who asks."""
-        text = subject(body) if self._reads_subject else ""
-        return [active for active in self._on_message if active.match is None or active.match(text)], text
+    def subject(self, body: bytes) -> str:
+        """The subject of a message, read only where a rule asks."""
+        return subject(body) if self._reads_subject else ""
 
     def first(self, fitting: Iterable[ActiveRule], occasion: Occasion) -> FiredRule | None:
         """The first that fires, if one does."""
@@ -121,10 +127,8 @@ class Rules:
                 return FiredRule(active, occasion.text)
         return None
 
-    def _fitting(self, on: str, text: str) -> Sequence[ActiveRule]:
-        return [
-            active for active in self.active if active.is_on(on) and (active.match is None or meets(active.match, text))
-        ]
+    def _fitting(self, on: str, text: str, sender: str | None, may_contain: bool) -> Sequence[ActiveRule]:
+        return [active for active in self.active if active.fits(on, text, sender, may_contain)]
 
 
 class Script:
@@ -158,15 +162,14 @@ class Script:
 
     def on_message(self, message: Message) -> FiredRule | None:
         """What decides on a body."""
-        fitting, text = self._rules.fitting_message(message.msg_request)
-        return self._rules.first(fitting, self._occasion("message", text, message)) if fitting else None
+        return self._first("message", self._rules.subject(message.msg_request), message, message.msg_request)
 
-    def _first(self, on: str, text: str, message: Message) -> FiredRule | None:
-        fitting = self._rules.fitting(on, text)
-        return self._rules.first(fitting, self._occasion(on, text, message)) if fitting else None
-
-    def _occasion(self, on: str, text: str, message: Message) -> Occasion:
-        return Occasion(on, text, self._session, self._client, message)
+    def _first(self, on: str, text: str, message: Message, body: bytes | None = None) -> FiredRule | None:
+        sender = text if on == "mail" else message.reverse_path if message.mailfrom else None
+        fitting = self._rules.fitting(on, text, sender, body)
+        if not fitting:
+            return None
+        return self._rules.first(fitting, Occasion(on, text, self._session, self._client, sender, message))
 
 
 def drip(reply: Reply, rate: float) -> list[Event]:
