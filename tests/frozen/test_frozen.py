@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from smtpmock_cli import Configuration
-from smtpmock_cli.configuration import changeable
+from smtpmock_cli.configuration import Setting, changeable
 from tests.helpers import HELO, PATIENCE, PROGRAM, ROOT, Client, Daemon, free_port, log_texts, recorded_bytes
 from tests.test_cli import (
     COMMAND_LINES,
@@ -88,7 +88,7 @@ def without_stamp(text: str) -> str:
 
 def test_every_option_at_once(program: Path) -> None:
     # Those for the whole server are either the daemon's own, or have tests of their own.
-    flags = {known.flag: some_value(known.flag, known.default) for known in changeable()}
+    flags = {known.flag: some_value(known) for known in changeable()}
     words = ["-host=127.0.0.1", *(f"-{flag}={value}" for flag, value in flags.items())]
     with listening(program, *words) as running, Client(running.port, greeted=False) as client:
         assert client.read() == "299 msgGreeting"
@@ -96,12 +96,34 @@ def test_every_option_at_once(program: Path) -> None:
         assert client.rest() == b""  # failFast
 
 
-def some_value(flag: str, default: object) -> str:
-    if isinstance(default, bool):
-        return "true"
-    if isinstance(default, int):
-        return "1"
-    return "a@example.com,b@example.com" if isinstance(default, tuple) else f"299 {flag}"
+def some_value(known: Setting) -> str:
+    text = {bool: "true", int: "1", tuple: "a@example.com,b@example.com"}
+    return text.get(known.kind, f"299 {known.flag}")
+
+
+def test_rules(program: Path, tmp_path: Path) -> None:
+    """Those that need most of the standard library."""
+    path = tmp_path / "rules.toml"
+    path.write_text(RULES, "utf-8")
+    with listening(program, f"-rules={path}", "-seed=1") as running:
+        with Client(running.port) as client:
+            assert client.ask(b"NOOP\r\n") == "451 by chance"
+            client.envelope()
+            client.send(b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\n.\r\n")
+            assert [client.read(), client.read()] == ["452-Nobody is greeted", "452 here"]
+            client.send(b"RSET\r\n")
+            with pytest.raises(ConnectionResetError):
+                client.read()
+        assert running.process.poll() is None
+
+
+RULES = """
+rule = [
+    { on = "noop", probability = 1.0, drip = 200, reply = "451 by chance" },
+    { on = "message", match = "GR\u00dc\u00dfE", reply = ["452 Nobody is greeted", "452 here"] },
+    { on = "rset", then = "reset" },
+]
+"""
 
 
 def test_messages_by_http_and_in_a_file(program: Path, tmp_path: Path) -> None:
