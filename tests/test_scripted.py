@@ -154,6 +154,20 @@ def test_rules_change_while_it_runs() -> None:
     assert server.messages()[0].rules == ["rule 1", "rule 2"]
 
 
+def test_another_seed_is_another_run() -> None:
+    server = Server(Configuration(rules=[Rule(on="noop", probability=0.5, reply=BUSY)], seed=1))
+
+    def run() -> list[str]:
+        server.reconfigure(seed=2)
+        server.reconfigure(seed=1)
+        return [client.ask(b"NOOP\r\n") for _ in range(20)]
+
+    with server, Client(server.port_number) as client:
+        first = run()
+        assert {*first} == {BUSY, "250 Ok"}
+        assert run() == first
+
+
 def test_a_change_is_in_force_for_what_is_sent_after_it() -> None:
     with Server() as server, Client(server.port_number) as client:
         for number in range(200):

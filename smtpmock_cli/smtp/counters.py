@@ -10,7 +10,6 @@ import re
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from fnmatch import translate
-from typing import Any
 
 from ..rule import ANY, Rule
 from .events import Reply
@@ -54,7 +53,7 @@ class ActiveRule:
         self.contains = None if rule.contains is None else rule.contains.encode()
         self._chance = chance
         self._rate = _rate(rule.over_rate) if rule.over_rate is not None else None
-        self._counters: OrderedDict[Any, _Counter] = OrderedDict()
+        self._counters: OrderedDict[int, _Counter] = OrderedDict()
 
     @property
     def reads_subject(self) -> bool:
@@ -116,14 +115,14 @@ class ActiveRule:
             return False
         return self._chance is None or self._chance() < (rule.probability or 0)
 
-    def _counter(self, key: Any) -> _Counter:
+    def _counter(self, key: int) -> _Counter:
         counters = self._counters
         counter = counters.get(key)
         if counter is None:
             counter = counters[key] = _Counter()
             if len(counters) > COUNTERS_KEPT:
                 counters.popitem(last=False)
-        elif key is not None:
+        else:
             counters.move_to_end(key)
         return counter
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..message import Message
 
 _HEAD_SEARCHED = 64 * 1024
 """How many bytes of a body can hold its subject."""
+_LONGEST_DECODED = 4096
+"""The longest subject that is decoded, in characters."""
 
 
 class Occasion:
@@ -34,15 +34,13 @@ class Occasion:
         """The forward paths; at RCPT, that one."""
         return [self.text] if self.on == "rcpt" else self.message.forward_paths
 
-    def key(self, per: str) -> Any:
-        """Whom to count for."""
-        if per == "server":
-            return None
-        if per == "session":
-            return self.session
+    def key(self, per: str) -> int:
+        """Whom to count for, as a number: addresses may be long, and many."""
+        if per in ("server", "session"):
+            return self.session if per == "session" else 0
         sender, recipients = (self.sender or "").lower(), tuple(path.lower() for path in self.recipients)
         keys = {"client": self.client, "sender": sender, "recipient": recipients}
-        return keys.get(per, (self.client, sender, recipients))
+        return hash(keys.get(per, (self.client, sender, recipients)))
 
 
 def said(on: str, line: str) -> str:
@@ -67,7 +65,7 @@ def subject(body: bytes) -> str:
 
 
 def _decoded(text: str) -> str:
-    if "=?" not in text:
+    if "=?" not in text or len(text) > _LONGEST_DECODED:
         return text
     from email.errors import HeaderParseError  # only here: few subjects need it, and no start does
     from email.header import decode_header, make_header

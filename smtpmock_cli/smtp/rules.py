@@ -74,7 +74,7 @@ class Rules:
 
     :param seed: makes every run with it the same; None for another each time.
     :param clock: gives seconds that never go back.
-    :param before: rules that were at work until now; one that stays goes on counting.
+    :param before: rules that were at work until now; one that stays goes on counting, if the seed stays.
     """
 
     def __init__(
@@ -85,7 +85,8 @@ class Rules:
         connections: Connections,
         before: Rules | None = None,
     ) -> None:
-        at_work = {id(active.rule): active for active in before.active} if before is not None else {}
+        staying = before.active if before is not None and before.seed == seed else []
+        at_work = {id(active.rule): active for active in staying}
         self.active: list[ActiveRule] = [
             at_work.get(id(rule)) or ActiveRule(rule, f"rule {number}", _chance(rule, seed, number))
             for number, rule in enumerate(rules, 1)
@@ -94,6 +95,7 @@ class Rules:
         # One search for all of them, because most messages hold none.
         self._finds_any = re.compile(b"|".join(map(re.escape, sorted(texts)))).search if texts else None
         self._reads_subject = any(active.reads_subject for active in self.active)
+        self.seed: int | None = seed
         self._clock = clock
         self._connections = connections
         # Tests say the same few things again and again.

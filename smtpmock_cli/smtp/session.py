@@ -176,7 +176,7 @@ class Session:
         return True
 
     def _refuse(self, line: str) -> None:
-        """Answer what is no command; like the reference, without an end of the session on ``fail_fast``."""
+        """Answer what is no command; but for a rule, that is no failure to end the session for."""
         fired = self.script.on_unknown(line, self.message) if self.script is not None else None
         self._say(self.table.unrecognised, fired, succeeded=False)
 
