@@ -268,7 +268,7 @@ class Server:
     def _signalled(self) -> None:
         if self._state is _State.RUNNING:
             self._begin_stop()
-        else:
+        elif self._state is _State.STOPPING:
             self._cut_sessions()
 
     def _begin_stop(self) -> None:

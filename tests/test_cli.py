@@ -320,3 +320,11 @@ def wait_for_error(running: Daemon, text: str) -> None:
     assert running.process.stderr is not None
     while text not in "".join(log_texts(running.process.stderr.readline())):
         assert running.process.poll() is None
+
+
+@posix
+def test_signals_that_come_together_are_one_stop() -> None:
+    with daemon() as running:
+        for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+            running.signal(number)
+        assert running.finish() == (0, [SHUTDOWN, STOPPED], [])
