@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.e2e.tools import Tool, ToolMissing, smtp_source
 
 from . import report
-from .processes import Load, MeasurementError, Peer, ours, running, send
+from .processes import Load, MeasurementError, ours, running, send
 
 KB = 1024
 MESSAGES = 20_000
@@ -55,11 +55,10 @@ def _shares(source: Tool, name: str, load: Load, rounds: int) -> list[float]:
         path = Path(folder) / "rules.toml"
         path.write_text(RULES, "utf-8")
         with running("without", ours()) as without, running("with rules", ours(f"-rules={path}")) as ruled:
-            shares = [_share(source, load, without, ruled) for _ in range(rounds + 1)]
-    for number, share in enumerate(shares[1:], 1):  # the first is to warm up
-        report.progress(f"rules: {name}: round {number} of {rounds}: {share:.2f} of the throughput without")
-    return shares[1:]
-
-
-def _share(source: Tool, load: Load, without: Peer, ruled: Peer) -> float:
-    return send(source, load, without) / send(source, load, ruled)
+            shares = []
+            for number in range(rounds + 1):
+                share = send(source, load, without) / send(source, load, ruled)
+                if number:  # the first is to warm up
+                    shares.append(share)
+                    report.progress(f"rules: {name}: round {number} of {rounds}: {share:.2f} of the throughput without")
+    return shares

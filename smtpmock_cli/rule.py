@@ -13,10 +13,9 @@ from typing import Any
 from .errors import ConfigurationError
 
 ANY = "any"
-COMMANDS = ("helo", "mail", "rcpt", "data", "rset", "noop", "quit", "auth", "starttls", "unknown")
-"""Command lines; ``unknown`` is one that holds no command."""
-OCCASIONS = ("connect", *COMMANDS, "message", ANY)
-"""What a rule can be ``on``; ``message`` is a body's end."""
+_COMMANDS = ("helo", "mail", "rcpt", "data", "rset", "noop", "quit", "auth", "starttls")
+OCCASIONS = ("connect", *_COMMANDS, "unknown", "message", ANY)
+"""What a rule can be ``on``; ``unknown`` is a line that holds no command, ``message`` a body's end."""
 PERS = ("server", "session", "client", "sender", "recipient", "triplet")
 """Whom a rule's counters can count for; a triplet is client, sender and recipient."""
 CONTINUE, CLOSE, RESET, HANG = "continue", "close", "reset", "hang"
