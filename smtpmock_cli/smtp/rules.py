@@ -1,4 +1,4 @@
-"""Rules: which one decides on what a session says, and what happens then.
+"""Rules: which one decides on what a session says, and what that session does then.
 
 Invariant: the first rule in order that fires is the only one that does; those behind it count nothing.
 """
@@ -8,12 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from ..message import Message
 from ..rule import CLOSE, CONTINUE, HANG, RESET, Rule
 from .counters import ActiveRule, Connections
-from .events import DripDelayed, Event, Reply, ReplyPart
+from .events import CONNECTION_RESET, DripDelayed, Event, Reply, ReplyDelayed, ReplyPart, RuleFired
 from .occasion import Occasion, said, subject
+
+if TYPE_CHECKING:
+    from .session import Session
 
 _TEXTS_REMEMBERED = 256
 _LONGEST_REMEMBERED = 128
@@ -26,43 +30,60 @@ class FiredRule:
     :param text: what the command said, for the record.
     """
 
-    __slots__ = ("_reply", "_rule", "after_bytes", "delay", "name", "text")
+    __slots__ = ("_active", "_rule", "after_bytes", "text")
 
     def __init__(self, active: ActiveRule, text: str) -> None:
+        self._active = active
         self._rule = active.rule
-        self._reply = active.reply
-        self.name = active.name
         self.text = text
-        self.delay = active.rule.delay
-        """Seconds before the reply; None where it says none."""
         self.after_bytes = active.rule.after_bytes or 0
-        """How much of a body comes before ``ends``, ``hangs`` or ``resets``; 0 where they are for now."""
-
-    @property
-    def hangs(self) -> bool:
-        return self._rule.then == HANG
-
-    @property
-    def resets(self) -> bool:
-        return self._rule.then == RESET
-
-    @property
-    def ends(self) -> bool:
-        """Whether the session ends, one way or the other."""
-        return self._rule.then in (CLOSE, RESET)
+        """How much of a body comes before the session is broken off; 0 where that is for now."""
 
     @property
     def wants_body(self) -> bool:
         """Whether a body follows its reply to DATA (RFC 5321 section 4.3.2)."""
-        return self._reply is None or self._reply.line[0] == "3"
+        return self._active.reply is None or self._active.reply.line[0] == "3"
 
     def answer(self, reply: Reply, succeeded: bool) -> tuple[Reply | None, bool]:
         """Its reply and whether that is one of success, given what they would be; None is no reply."""
-        if self._reply is not None:
-            return self._reply, self._rule.succeeds
+        if self._active.reply is not None:
+            return self._active.reply, self._rule.succeeds
         return (reply, succeeded) if self._rule.then == CONTINUE or self.after_bytes else (None, False)
 
-    def parts(self, reply: Reply | None) -> Sequence[Event]:
+    def follow(
+        self, session: Session, reply: Reply | None, succeeded: bool, delay: float = 0, *, is_last: bool = False
+    ) -> None:
+        """Have the session reply, after the rule's delay, and do what the rule says.
+
+        :param delay: seconds, where the rule says none.
+        :param is_last: whether the session ends with a reply of success.
+        """
+        name = self._active.name
+        session.tell(RuleFired(name))
+        if name not in session.message.rules:
+            session.message.rules.append(name)
+        delay = delay if self._rule.delay is None else self._rule.delay
+        if delay:
+            session.tell(ReplyDelayed(delay))
+        if (is_last if succeeded else session.table.fail_fast) and self._rule.then != HANG:
+            session.end()
+        if self.after_bytes:
+            session.tell(*self._parts(reply))
+        else:
+            self.break_off(session, reply)
+
+    def break_off(self, session: Session, reply: Reply | None = None) -> None:
+        """Have the session reply, and do to its connection what the rule says."""
+        if self._rule.then == HANG:
+            session.hang()
+            return
+        if self._rule.then in (CLOSE, RESET):
+            session.end()
+        session.tell(*self._parts(reply))
+        if self._rule.then == RESET:
+            session.tell(CONNECTION_RESET)
+
+    def _parts(self, reply: Reply | None) -> Sequence[Event]:
         """The reply as it goes out: drop by drop, or at once."""
         if reply is None:
             return ()

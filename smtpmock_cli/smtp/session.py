@@ -99,6 +99,14 @@ class Session:
         if self.state is not _ENDED:
             self._end()
 
+    def hang(self) -> None:
+        """Answer nothing any more, and end with the input only."""
+        self.state = _HUNG
+
+    def tell(self, *told: Event) -> None:
+        """Have these pulled next, in this order."""
+        self._pending.extend(told)
+
     def next_event(self) -> Event:
         """The next thing to do or to know; NEED_DATA where the peer has to go on first."""
         pending = self._pending
@@ -184,7 +192,7 @@ class Session:
         if fired is None:
             self._pending.append(reply)
         else:
-            self._follow(fired, *fired.answer(reply, succeeded), 0)
+            fired.follow(self, *fired.answer(reply, succeeded))
 
     def _obey(self, command: Command, line: str, argument: str | None) -> None:
         table = self.table
@@ -207,8 +215,8 @@ class Session:
         """What :meth:`_obey` does, where a rule decides on the reply."""
         reply, succeeded = fired.answer(answer, succeeded)
         command.record(self.message, line, reply.line if reply is not None else "", fired.text if succeeded else None)
-        self._follow(fired, reply, succeeded, command.delay, is_last=command.next is CLOSE)
-        if command.next is BODY and succeeded and fired.wants_body:
+        fired.follow(self, reply, succeeded, command.delay, is_last=command.next is CLOSE)
+        if command.next is BODY and succeeded and fired.wants_body and self.state is _COMMAND:
             self._begin_body()
             if fired.after_bytes:
                 self._cutter, self._cut_after = fired, fired.after_bytes
@@ -217,34 +225,6 @@ class Session:
         self.state = _BODY
         self._cutter, self._cut_after = None, 0
         self._body = Body(self.table.body.limit)
-
-    def _follow(
-        self, fired: FiredRule, reply: Reply | None, succeeded: bool, delay: float, *, is_last: bool = False
-    ) -> None:
-        """Do what a rule says; ``delay`` is for one that says none."""
-        self._pending.append(events.RuleFired(fired.name))
-        if fired.name not in self.message.rules:
-            self.message.rules.append(fired.name)
-        delay = delay if fired.delay is None else fired.delay
-        if delay:
-            self._pending.append(events.ReplyDelayed(delay))
-        if is_last if succeeded else self.table.fail_fast:
-            self._end()
-        if fired.after_bytes:
-            self._pending.extend(fired.parts(reply))
-        else:
-            self._break_off(fired, reply)
-
-    def _break_off(self, fired: FiredRule, reply: Reply | None = None) -> None:
-        """Reply, and let become of the connection what the rule says."""
-        if fired.hangs:
-            self.state = _HUNG
-            return
-        if fired.ends and self.state is not _ENDED:
-            self._end()
-        self._pending.extend(fired.parts(reply))
-        if fired.resets:
-            self._pending.append(events.CONNECTION_RESET)
 
     def _start_next_message(self) -> None:
         finished = self.message
@@ -272,7 +252,7 @@ class Session:
     def _count_down(self, cutter: FiredRule, count: int) -> None:
         self._cut_after -= count
         if not self._cut_after:
-            self._break_off(cutter)
+            cutter.break_off(self)
 
     def _answer_body(self) -> None:
         message, row, content = self.message, self.table.body, self._body.content()
@@ -284,7 +264,7 @@ class Session:
         if fired is not None:
             reply, message.msg = fired.answer(answer, message.msg)
             message.msg_response = reply.line if reply is not None else ""
-            self._follow(fired, reply, message.msg, row.delay)
+            fired.follow(self, reply, message.msg, row.delay)
             return
         message.msg_response = answer.line
         self._reply(answer, row.delay, ends=self.table.fail_fast and not message.msg)

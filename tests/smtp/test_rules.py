@@ -298,6 +298,13 @@ def test_close_reset_and_hang_with_no_reply(on: str) -> None:
     assert len(played.messages) == 1
 
 
+@pytest.mark.parametrize("line", [MAIL, b"QUIT\r\n"])
+def test_one_that_hangs_is_not_ended_by_fail_fast(line: bytes) -> None:
+    hang = Rule(on=["mail", "quit"], then="hang")
+    assert not ruled(HELO + line, hang, then_end=False, is_cmd_fail_fast=True).has_ended
+    assert len(ruled(HELO + line, hang, is_cmd_fail_fast=True).messages) == 1
+
+
 @pytest.mark.parametrize("then", ["close", "reset"])
 def test_a_last_reply(then: str) -> None:
     played = ruled(ENVELOPE + b"NOOP\r\n", Rule(on="rcpt", reply="421 Bye", then=then))
@@ -354,6 +361,14 @@ def test_several_lines() -> None:
     assert played.messages[0].helo
     (reply,) = [event for event in played.events if isinstance(event, events.Reply)][1:]
     assert reply.wire == b"250-mail.example.com\r\n250-SIZE 1000\r\n250 PIPELINING\r\n"
+
+
+@pytest.mark.parametrize("then", ["close", "reset"])
+def test_no_body_follows_where_the_reply_to_data_was_the_last(then: str) -> None:
+    played = ruled(ENVELOPE + b"DATA\r\n" + BODY, Rule(on="data", reply="354 go", then=then), then_end=False)
+    assert played.replies[-1] == "354 go"
+    assert played.has_ended
+    assert not any(isinstance(event, events.BodyReceived) for event in played.events)
 
 
 def test_quit_that_is_refused_ends_nothing() -> None:
