@@ -13,8 +13,9 @@ from typing import Any
 import click
 from click.formatting import wrap_text
 
-from .configuration import RULES, SERVER, Configuration, Setting
+from .configuration import Configuration
 from .errors import ConfigurationError
+from .settings import RULES, SERVER, Setting
 
 _WIDTH = 80
 _BOOLEANS = {"1": True, "t": True, "T": True, "TRUE": True, "true": True, "True": True} | {
@@ -39,13 +40,19 @@ class GoType(click.ParamType[Any]):
 
 
 class GoText(GoType):
+    """A text; ``fault`` tells what is wrong with it, if anything."""
+
     name = "string"
 
+    def __init__(self, fault: Callable[[Any], str]) -> None:
+        self._fault = fault
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value
+        fault = self._fault(value)
+        return self.fail_go(value, param, fault) if fault else value
 
 
-class GoList(GoType):
+class GoList(GoText):
     """Texts separated by commas; nothing is trimmed."""
 
     name = "list"
@@ -53,7 +60,9 @@ class GoList(GoType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value
-        return tuple(value.split(",")) if value else ()
+        texts = tuple(value.split(",")) if value else ()
+        fault = self._fault(texts)
+        return self.fail_go(value, param, fault) if fault else texts
 
 
 class GoBool(GoType):
@@ -185,7 +194,9 @@ def options() -> list[click.Parameter]:
 def _go_type(setting: Setting) -> GoType:
     if setting.kind is int:
         return GoInt(setting.minimum)
-    return {bool: GoBool, tuple: GoList, str: GoText, RULES: GoRules}[setting.kind]()
+    if setting.kind in (str, tuple):
+        return (GoText if setting.kind is str else GoList)(setting.fault)
+    return {bool: GoBool, RULES: GoRules}[setting.kind]()
 
 
 class GoCommand(click.Command):

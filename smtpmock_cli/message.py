@@ -7,6 +7,9 @@ came after it.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+
+NO_PARAMETERS: Mapping[str, str] = {}
 
 
 class Message:
@@ -15,11 +18,15 @@ class Message:
     A ``*_request`` is the command's line without the white space around it, a ``*_response`` the
     reply that it got, and the flag of the same name says whether it succeeded. Bytes of a line
     that were not UTF-8 stand as lone surrogates (``surrogateescape``). ``msg_request`` is the
-    body's bytes, untouched but for the dots of RFC 5321 section 4.5.2.
+    body's bytes, untouched but for the dots of RFC 5321 section 4.5.2. ``mailfrom_parameters`` and
+    ``rcptto_parameters``, the latter one for each of ``forward_paths``, are what stood behind an accepted
+    address under ESMTP: keyword in upper case to value, which is empty where there was none. ``chunks`` says
+    how many chunks of BDAT were taken for its body.
     """
 
     __slots__ = (
         "__weakref__",
+        "chunks",
         "client_address",
         "data",
         "data_request",
@@ -30,6 +37,7 @@ class Message:
         "helo_response",
         "id",
         "mailfrom",
+        "mailfrom_parameters",
         "mailfrom_request",
         "mailfrom_response",
         "msg",
@@ -38,6 +46,7 @@ class Message:
         "noop",
         "quit_sent",
         "rcptto",
+        "rcptto_parameters",
         "rcptto_request_response",
         "received_at",
         "reverse_path",
@@ -119,6 +128,8 @@ class Message:
             [line_text(line) for line in pair] for pair in self.rcptto_request_response
         ]
         record["msg_request"], record["msg_request_encoding"] = _body_text(self.msg_request)
+        record["mailfrom_parameters"] = _parameter_texts(self.mailfrom_parameters)
+        record["rcptto_parameters"] = [_parameter_texts(parameters) for parameters in self.rcptto_parameters]
         record["rules"] = self.rules
         return record
 
@@ -130,13 +141,13 @@ class Message:
         """
         from email.utils import formatdate  # costs more than a whole start without it
 
-        verb, _, name = self.helo_request.partition(" ")
+        name = self.helo_request.partition(" ")[2]
         client = _address_literal(self.client_address)
         server = _address_literal(self.server_address)
         lines = [
             f"Return-Path: <{self.reverse_path}>",
             f"Received: from {name if self.helo else client} ({client})",
-            f"\tby {server} with {_PROTOCOLS.get(verb.upper(), 'SMTP')} id {self.id}",
+            f"\tby {server} with {self._protocol()} id {self.id}",
             f"\t{self._for_clause()}; {formatdate(self.received_at, localtime=True)}",
         ]
         return "".join(line + "\r\n" for line in lines).encode("utf-8", "surrogateescape") + self.msg_request
@@ -144,6 +155,12 @@ class Message:
     def _for_clause(self) -> str:
         # One path at most: more would disclose blind copies (RFC 5321 section 7.2).
         return f"for <{self.forward_paths[0]}>" if len(self.forward_paths) == 1 else ""
+
+    def _protocol(self) -> str:
+        """How it came (RFC 3848, RFC 6531 section 4.3)."""
+        if self.helo_request[:4].upper() != "EHLO":
+            return "SMTP"
+        return "UTF8SMTP" if "SMTPUTF8" in self.mailfrom_parameters else "ESMTP"
 
     def forget_from_helo(self) -> None:
         self.helo_request = ""
@@ -156,12 +173,14 @@ class Message:
         self.mailfrom_response = ""
         self.mailfrom = False
         self.reverse_path = ""
+        self.mailfrom_parameters = NO_PARAMETERS
         self.forget_from_rcptto()
 
     def forget_from_rcptto(self) -> None:
         self.rcptto_request_response: list[tuple[str, str]] = []
         self.rcptto = False
         self.forward_paths: list[str] = []
+        self.rcptto_parameters: list[Mapping[str, str]] = []
         self.forget_from_data()
 
     def forget_from_data(self) -> None:
@@ -171,6 +190,7 @@ class Message:
         self.msg_request = b""
         self.msg_response = ""
         self.msg = False
+        self.chunks = 0
         self.rset_request = ""
         self.rset_response = ""
         self.rset = False
@@ -197,6 +217,10 @@ def line_text(line: str) -> str:
     return line if line.isascii() else line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def _parameter_texts(parameters: Mapping[str, str]) -> dict[str, str]:
+    return {keyword: line_text(value) for keyword, value in parameters.items()}
+
+
 def _body_text(body: bytes) -> tuple[str, str]:
     """The body as a text, and the name of its encoding."""
     try:
@@ -211,9 +235,6 @@ def _timestamp(seconds: float) -> str:
     """Seconds since 1970 as RFC 3339 has them, in UTC."""
     whole = int(seconds)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((seconds - whole) * 1e6):06d}Z"
-
-
-_PROTOCOLS = {"HELO": "SMTP", "EHLO": "ESMTP"}
 
 
 def _address_literal(address: str) -> str:

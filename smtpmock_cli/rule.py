@@ -15,7 +15,7 @@ from .errors import ConfigurationError
 ANY = "any"
 _COMMANDS = ("helo", "mail", "rcpt", "data", "rset", "noop", "quit", "auth", "starttls")
 OCCASIONS = ("connect", *_COMMANDS, "unknown", "message", ANY)
-"""What a rule can be ``on``; ``unknown`` is a line that holds no command, ``message`` a body's end."""
+"""What a rule can be ``on``; ``unknown`` is a line that is none of the others, ``message`` a body's end."""
 PERS = ("server", "session", "client", "sender", "recipient", "triplet")
 """Whom a rule's counters can count for; a triplet is client, sender and recipient."""
 CONTINUE, CLOSE, RESET, HANG = "continue", "close", "reset", "hang"

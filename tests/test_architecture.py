@@ -40,10 +40,13 @@ LAYERS = (
     ("net/__init__", "net/loop"),
     ("smtp/session",),
     ("smtp/rules",),
-    ("smtp/commands", "smtp/body", "smtp/counters"),
+    ("smtp/esmtp", "smtp/commands", "smtp/chunks", "smtp/body", "smtp/counters"),
+    ("smtp/extensions", "smtp/status_codes"),
+    ("smtp/path",),
     ("smtp/__init__", "smtp/grammar", "smtp/events", "smtp/transaction", "smtp/occasion"),
     ("store", "messages_file", "port_file", "rules_file"),
     ("configuration", "message", "log"),
+    ("settings",),
     ("rule",),
     ("errors", "version", "startup"),
 )
@@ -136,6 +139,9 @@ def test_a_start_imports_what_it_uses_and_no_more() -> None:
     ours = {name for name in started if name.startswith("smtpmock_cli")}
     assert ours >= {"smtpmock_cli.net.smtp"}
     unused = {f"smtpmock_cli.{name}" for name in ("store", "messages_file", "port_file", "rule", "rules_file")}
+    unused |= {
+        f"smtpmock_cli.smtp.{name}" for name in ("rules", "esmtp", "extensions", "path", "chunks", "status_codes")
+    }
     assert ours.isdisjoint(unused)
     assert started - ours - imported(click_alone.stderr) <= START_BUDGET
 

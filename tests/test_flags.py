@@ -4,8 +4,8 @@ import click
 import pytest
 
 from smtpmock_cli import Configuration
-from smtpmock_cli.configuration import RULES
 from smtpmock_cli.flags import quote
+from smtpmock_cli.settings import RULES
 from tests.helpers import configuration
 
 
@@ -67,6 +67,14 @@ def test_lists_are_split_at_commas_and_nothing_else() -> None:
     made = configuration(["-notRegisteredEmails=a@b.co, c@d.co,", "-blacklistedHeloDomains="])
     assert made.not_registered_emails == ("a@b.co", " c@d.co", "")
     assert made.blacklisted_helo_domains == ()
+
+
+@pytest.mark.parametrize("value", ["-A", "SIZE,", "SIZE,A_B"])
+def test_a_list_of_what_it_does_not_take(value: str) -> None:
+    with pytest.raises(
+        click.UsageError, match=f'invalid value "{value}" for flag -extensions: takes keywords of ESMTP'
+    ):
+        configuration([f"-extensions={value}"])
 
 
 def test_a_value_may_look_like_a_flag_or_hold_an_equals_sign() -> None:

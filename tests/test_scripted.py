@@ -154,6 +154,17 @@ def test_rules_change_while_it_runs() -> None:
     assert server.messages()[0].rules == ["rule 1", "rule 2"]
 
 
+def test_esmtp_comes_and_goes_while_it_runs() -> None:
+    with Server() as server, Client(server.port_number) as client:
+        assert client.ask(b"EHLO example.com\r\n") == "250 Received"
+        server.reconfigure(extensions=["SIZE"])
+        assert client.ask(b"EHLO example.com\r\n") == "250-Received"
+        assert client.read() == "250 SIZE 10485760"
+        assert client.ask(b"MAIL FROM:<>\r\n") == "250 Received"
+        server.reconfigure(extensions=None)
+        assert client.ask(b"MAIL FROM:<>\r\n").startswith("501 ")
+
+
 def test_another_seed_is_another_run() -> None:
     server = Server(Configuration(rules=[Rule(on="noop", probability=0.5, reply=BUSY)], seed=1))
 

@@ -5,8 +5,9 @@ Invariant: every path and method that is served is described, and no other; a te
 
 from __future__ import annotations
 
-from ..configuration import Setting, changeable
+from ..configuration import changeable
 from ..message import Message
+from ..settings import Setting
 from ..version import VERSION
 from . import openapi_mailpit, openapi_rules
 from .api import LONGEST_WAIT, MOST_AWAITED, USUAL_WAIT
@@ -146,15 +147,23 @@ def _schemas() -> dict[str, Schema]:
 def _record() -> dict[str, Schema]:
     kinds: dict[type, Schema] = {str: TEXT, bool: TRUTH, bytes: TEXT, list: PAIRS}
     fields = {name: kinds[type(value)] for name, value in Message().as_dict().items()}
-    return {**fields, "msg_request_encoding": {"enum": ["utf-8", "base64"]}, "rules": listed(TEXT)}
+    parameters: Schema = {"type": "object", "additionalProperties": TEXT}
+    return {
+        **fields,
+        "msg_request_encoding": {"enum": ["utf-8", "base64"]},
+        "mailfrom_parameters": parameters,
+        "rcptto_parameters": {**listed(parameters), "description": "for each of the forward paths"},
+        "rules": listed(TEXT),
+    }
 
 
 def _of_setting(known: Setting) -> Schema:
+    text = {**TEXT, "pattern": f"^({known.pattern})$"} if known.pattern else TEXT
     kinds: dict[type, Schema] = {
         bool: TRUTH,
         int: {"type": "integer", "minimum": known.minimum, "maximum": 2**63 - 1},
-        str: TEXT,
-        tuple: listed(TEXT),
+        str: text,
+        tuple: listed(text),
     }
     unit = f", in {known.unit}" if known.unit else ""
     schema = {**kinds[known.kind], "description": known.help + unit}

@@ -6,11 +6,23 @@ Invariants: a line ends at LF; the body ends at the line ".\\r\\n", also after a
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from .events import BodyReceived
+
+if TYPE_CHECKING:
+    from .chunks import Chunk, Chunks
+    from .rules import FiredRule
+    from .session import Session
+
 _END = b"\n.\r\n"
 
 
 class Body:
     """Collects one body. Feed it until it gives back what follows the body."""
+
+    due = None
+    """How many bytes it still takes: only its end can tell."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -49,6 +61,53 @@ class Body:
             self._pieces.append(piece)
         else:
             self._pieces.clear()
+
+
+class Reception:
+    """A body on its way, by DATA or by BDAT, which a rule may cut.
+
+    :param chunk: answers it, where it comes by BDAT.
+    """
+
+    __slots__ = ("_chunk", "_cut_after", "_fired", "body")
+
+    def __init__(self, body: Body | Chunks, fired: FiredRule | None = None, chunk: Chunk | None = None) -> None:
+        self.body = body
+        self._chunk = chunk
+        self._fired = fired
+        self._cut_after = 0 if fired is None else fired.after_bytes
+        """How many bytes are still to come before the rule cuts it; 0 where none does."""
+
+    def read(self, session: Session, buffer: bytearray) -> bool:
+        """Take what is buffered, but for what follows the body; gives whether it is whole."""
+        if self._cut_after or self.body.due:
+            data = bytes(buffer[: min(filter(None, (self._cut_after, self.body.due)))])
+            del buffer[: len(data)]
+        else:
+            data = bytes(buffer)
+            buffer.clear()
+        rest = self.body.feed(data)
+        if rest is None:
+            session.tell(BodyReceived(data))
+            if self._cut_after:
+                self._count_down(session, len(data))
+            return False
+        session.tell(BodyReceived(data[: len(data) - len(rest)]))
+        if rest:
+            buffer[:0] = rest
+        return True
+
+    def answer(self, session: Session) -> None:
+        """Answer what is whole."""
+        if self._chunk is None:
+            session.answer_body()
+        else:
+            self._chunk.answer(session)
+
+    def _count_down(self, session: Session, count: int) -> None:
+        self._cut_after -= count
+        if not self._cut_after and self._fired is not None:
+            self._fired.break_off(session)
 
 
 def _unsure_tail(data: bytes) -> int:

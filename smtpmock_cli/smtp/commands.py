@@ -6,15 +6,18 @@ that fails answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, Self, dataclass_transform
 
 from ..configuration import Configuration
 from ..message import Message
 from . import grammar, transaction
 from .events import Reply
+
+if TYPE_CHECKING:
+    from .session import Session
 
 
 class Next(Enum):
@@ -48,7 +51,8 @@ class Command(_Row):
 
     ``on`` is what a rule for it is on. ``argument`` gives what the line says, or None where that is not
     valid. ``record`` is told the argument of a command that succeeded, or None. A ``bare`` command with an
-    argument is none.
+    argument is none. Its verb alone does not make a line a command, as the reference has it, but for one
+    that is known ``by_verb``. A command of several replies, or of one that comes later, is left to ``plays``.
     """
 
     on: str
@@ -64,6 +68,8 @@ class Command(_Row):
     next: Next = COMMAND
     starts_message: bool = False
     bare: bool = False
+    by_verb: bool = False
+    plays: Callable[[Session, str, str | None], None] | None = None
 
     def judge(self, message: Message, argument: str | None) -> tuple[Reply, bool]:
         """The reply to the command with this argument, and whether it succeeded."""
@@ -101,15 +107,26 @@ class CommandTable(_Row):
     line_too_long: Reply
     fail_fast: bool
     several_messages: bool
+    needs_rset: bool = True
+    """Whether a message after a complete one needs RSET between them."""
 
 
 def command_table(configuration: Configuration) -> CommandTable:
     """The table for a configuration, a row a command."""
+    if configuration.speaks_esmtp:
+        from .esmtp import extended_table  # only here: its grammar would cost each start
+
+        return extended_table(configuration)
+    return plain_table(configuration)
+
+
+def plain_table(configuration: Configuration) -> CommandTable:
+    """The table of the reference's commands."""
     unrecognised = Reply(configuration.msg_invalid_cmd)
     rows = _rows(configuration, unrecognised)
     return CommandTable(
         rows=rows,
-        recognise=_recogniser(rows),
+        recognise=recogniser(rows),
         body=BodyRow(
             limit=configuration.msg_size_limit,
             too_big=Reply(configuration.size_exceeded_reply()),
@@ -146,12 +163,7 @@ def _helo(configuration: Configuration) -> Command:
         out_of_sequence=Reply(configuration.msg_invalid_cmd_helo_sequence),
         argument=grammar.helo_argument,
         bad_argument=Reply(configuration.msg_invalid_cmd_helo_arg),
-        refusals=(
-            (
-                frozenset(configuration.blacklisted_helo_domains),
-                Reply(configuration.msg_helo_blacklisted_domain),
-            ),
-        ),
+        refusals=_refusals((configuration.blacklisted_helo_domains, configuration.msg_helo_blacklisted_domain)),
         accepted=Reply(configuration.msg_helo_received),
         record=transaction.record_helo,
         delay=configuration.response_delay_helo,
@@ -166,12 +178,7 @@ def _mail(configuration: Configuration) -> Command:
         out_of_sequence=Reply(configuration.msg_invalid_cmd_mailfrom_sequence),
         argument=grammar.mailfrom_address,
         bad_argument=Reply(configuration.msg_invalid_cmd_mailfrom_arg),
-        refusals=(
-            (
-                frozenset(configuration.blacklisted_mailfrom_emails),
-                Reply(configuration.msg_mailfrom_blacklisted_email),
-            ),
-        ),
+        refusals=_refusals((configuration.blacklisted_mailfrom_emails, configuration.msg_mailfrom_blacklisted_email)),
         accepted=Reply(configuration.msg_mailfrom_received),
         record=transaction.record_mailfrom,
         delay=configuration.response_delay_mailfrom,
@@ -187,15 +194,9 @@ def _rcpt(configuration: Configuration) -> Command:
         out_of_sequence=Reply(configuration.msg_invalid_cmd_rcptto_sequence),
         argument=grammar.rcptto_address,
         bad_argument=Reply(configuration.msg_invalid_cmd_rcptto_arg),
-        refusals=(
-            (
-                frozenset(configuration.blacklisted_rcptto_emails),
-                Reply(configuration.msg_rcptto_blacklisted_email),
-            ),
-            (
-                frozenset(configuration.not_registered_emails),
-                Reply(configuration.msg_rcptto_not_registered_email),
-            ),
+        refusals=_refusals(
+            (configuration.blacklisted_rcptto_emails, configuration.msg_rcptto_blacklisted_email),
+            (configuration.not_registered_emails, configuration.msg_rcptto_not_registered_email),
         ),
         accepted=Reply(configuration.msg_rcptto_received),
         record=transaction.rcptto_recorder(configuration),
@@ -262,13 +263,22 @@ def _quit(configuration: Configuration, unrecognised: Reply) -> Command:
     )
 
 
-def _recogniser(rows: dict[str, Command]) -> Callable[[str], Recognised]:
-    """Tests send the same few lines again and again: short ones are remembered, some kilobytes in all."""
+def _refusals(*pairs: tuple[Iterable[str], str]) -> tuple[tuple[frozenset[str], Reply], ...]:
+    return tuple((frozenset(refused), Reply(answer)) for refused, answer in pairs)
+
+
+def recogniser(rows: dict[str, Command]) -> Callable[[str], Recognised]:
+    """What tells a line's row.
+
+    Tests send the same few lines again and again: short ones are remembered, some kilobytes in all.
+    """
 
     def recognise(line: str) -> Recognised:
         verb, space, _ = line.partition(" ")
         command = rows.get(verb.upper())
-        if command is None or (command.bare and space) or not grammar.holds_command_word(line):
+        if command is None or (command.bare and space):
+            return None, None
+        if not (command.by_verb or grammar.holds_command_word(line)):
             return None, None
         return command, command.argument(line)
 

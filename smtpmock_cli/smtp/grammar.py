@@ -51,7 +51,7 @@ def helo_argument(line: str) -> str | None:
     verb, _, argument = line.partition(" ")
     if verb.lower() not in ("helo", "ehlo"):
         return None
-    if _is_domain(argument) or _is_dotted_quad(argument) or _is_address_literal(argument):
+    if _is_domain(argument) or _is_dotted_quad(argument) or is_address_literal(argument):
         return argument
     return None
 
@@ -115,7 +115,8 @@ def _in_bytes(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def _is_address_literal(text: str) -> bool:
+def is_address_literal(text: str) -> bool:
+    """Whether it is an IPv4 or IPv6 address in brackets (RFC 5321 section 4.1.3)."""
     inside = text[1:-1]
     return text[:1] == "[" and text[-1:] == "]" and (_is_dotted_quad(inside) or _is_ipv6_literal(inside))
 

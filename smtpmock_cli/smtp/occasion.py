@@ -44,7 +44,9 @@ class Occasion:
 
 
 def said(on: str, line: str) -> str:
-    """What a line says, valid or not: the path of MAIL and RCPT, what follows another command's word."""
+    """What a line says, valid or not: the path of MAIL and RCPT, what follows another command's word, or all."""
+    if on == "unknown":
+        return line
     if on not in ("mail", "rcpt"):
         return line.partition(" ")[2]
     path = line.partition(":")[2].strip()

@@ -30,11 +30,12 @@ class FiredRule:
     :param text: what the command said, for the record.
     """
 
-    __slots__ = ("_active", "_rule", "after_bytes", "text")
+    __slots__ = ("_active", "_is_noted", "_rule", "after_bytes", "text")
 
     def __init__(self, active: ActiveRule, text: str) -> None:
         self._active = active
         self._rule = active.rule
+        self._is_noted = False
         self.text = text
         self.after_bytes = active.rule.after_bytes or 0
         """How much of a body comes before the session is broken off; 0 where that is for now."""
@@ -58,10 +59,7 @@ class FiredRule:
         :param delay: seconds, where the rule says none.
         :param is_last: whether the session ends with a reply of success.
         """
-        name = self._active.name
-        session.tell(RuleFired(name))
-        if name not in session.message.rules:
-            session.message.rules.append(name)
+        self._note(session)
         delay = delay if self._rule.delay is None else self._rule.delay
         if delay:
             session.tell(ReplyDelayed(delay))
@@ -74,6 +72,7 @@ class FiredRule:
 
     def break_off(self, session: Session, reply: Reply | None = None) -> None:
         """Have the session reply, and do to its connection what the rule says."""
+        self._note(session)
         if self._rule.then == HANG:
             session.hang()
             return
@@ -82,6 +81,16 @@ class FiredRule:
         session.tell(*self._parts(reply))
         if self._rule.then == RESET:
             session.tell(CONNECTION_RESET)
+
+    def _note(self, session: Session) -> None:
+        """Tell that it has fired, once."""
+        if self._is_noted:
+            return
+        self._is_noted = True
+        name = self._active.name
+        session.tell(RuleFired(name))
+        if name not in session.message.rules:
+            session.message.rules.append(name)
 
     def _parts(self, reply: Reply | None) -> Sequence[Event]:
         """The reply as it goes out: drop by drop, or at once."""
@@ -173,7 +182,7 @@ class Script:
 
     def on_command(self, on: str, line: str, argument: str | None, message: Message) -> FiredRule | None:
         """What decides on a command; ``argument`` is its valid one."""
-        text = said(on, line) if argument is None or argument == line else argument
+        text = argument if on in ("mail", "rcpt", "helo") and argument is not None else said(on, line)
         return self._first(on, text, message)
 
     def on_unknown(self, line: str, message: Message) -> FiredRule | None:

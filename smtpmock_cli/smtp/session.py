@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from ..message import Message
 from . import events
-from .body import Body
+from .body import Body, Reception
 from .commands import BODY, CLOSE, Command, CommandTable
 from .events import Event, Reply
 from .grammar import decode_line
 
 if TYPE_CHECKING:
+    from .chunks import Chunks
     from .rules import FiredRule, Script
 
 LINE_LIMIT = 64 * 1024
@@ -40,7 +41,7 @@ class State(Enum):
 
 # Looked up for every command, and slow to find in an Enum.
 _COMMAND, _REST_OF_LINE, _BODY, _HUNG, _ENDED = State
-_NO_BODY = Body(0)
+_NOTHING = Reception(Body(0))
 
 
 class Session:
@@ -50,12 +51,10 @@ class Session:
     """
 
     __slots__ = (
-        "_body",
         "_buffer",
-        "_cut_after",
-        "_cutter",
         "_input_ended",
         "_pending",
+        "_reception",
         "_searched",
         "message",
         "script",
@@ -71,20 +70,22 @@ class Session:
         """The rules for it; likewise."""
         self.message = Message()
         """The transaction under way; its events hand it over once it has ended."""
-        self._body = _NO_BODY
+        self._reception = _NOTHING
         self._buffer = bytearray()
         self._searched = 0
         self._input_ended = False
-        self._cutter: FiredRule | None = None
-        """The rule that cuts the body under way, once ``_cut_after`` more bytes have come."""
-        self._cut_after = 0
         self._pending: deque[Event] = deque()
         self._greet()
 
     @property
     def body_size(self) -> int:
         """How many bytes of the body under way have arrived, its dots taken out."""
-        return self._body.size
+        return self.body.size
+
+    @property
+    def body(self) -> Body | Chunks:
+        """The body under way, or what has come of it by chunks."""
+        return self._reception.body
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer, cut anywhere."""
@@ -133,7 +134,10 @@ class Session:
         if state is _COMMAND:
             return self._read_command()
         if state is _BODY:
-            return self._read_body()
+            if self._reception.read(self, self._buffer):
+                self.state = _COMMAND
+                self._reception.answer(self)
+            return True
         if state is _REST_OF_LINE:
             return self._skip_line()
         self._buffer.clear()
@@ -161,8 +165,10 @@ class Session:
         command, argument = self.table.recognise(line)
         if command is None:
             self._refuse(line)
-        else:
+        elif command.plays is None:
             self._obey(command, line, argument)
+        else:
+            command.plays(self, line, argument)
         return True
 
     def _wait_for_line(self) -> bool:
@@ -195,81 +201,79 @@ class Session:
             fired.follow(self, *fired.answer(reply, succeeded))
 
     def _obey(self, command: Command, line: str, argument: str | None) -> None:
-        table = self.table
-        if table.several_messages and command.starts_message:
+        if self.table.several_messages and command.starts_message:
             self._start_next_message()
         message = self.message
         command.forgets(message)
         answer, succeeded = command.judge(message, argument)
-        if self.script is not None:
-            fired = self.script.on_command(command.on, line, argument, message)
-            if fired is not None:
-                self._obey_rule(fired, command, line, answer, succeeded)
-                return
-        command.record(message, line, answer.line, argument if succeeded else None)
-        self._reply(answer, command.delay, ends=command.next is CLOSE if succeeded else table.fail_fast)
-        if command.next is BODY and succeeded:
-            self._begin_body()
+        fired = self.rule_for(command, line, argument)
+        succeeded = self.conclude(command, line, argument, answer, succeeded, fired)
+        if succeeded and command.next is BODY:
+            self._await_body(fired)
 
-    def _obey_rule(self, fired: FiredRule, command: Command, line: str, answer: Reply, succeeded: bool) -> None:
-        """What :meth:`_obey` does, where a rule decides on the reply."""
+    def rule_for(self, command: Command, line: str, argument: str | None) -> FiredRule | None:
+        """The rule that decides on a command, if one does."""
+        return None if self.script is None else self.script.on_command(command.on, line, argument, self.message)
+
+    def conclude(
+        self,
+        command: Command,
+        line: str,
+        argument: str | None,
+        answer: Reply,
+        succeeded: bool,
+        fired: FiredRule | None,
+    ) -> bool:
+        """Record a command and answer it, unless a rule has another answer; gives whether it succeeded."""
+        if fired is None:
+            command.record(self.message, line, answer.line, argument if succeeded else None)
+            self.reply(answer, command.delay, ends=command.next is CLOSE if succeeded else self.table.fail_fast)
+            return succeeded
         reply, succeeded = fired.answer(answer, succeeded)
-        command.record(self.message, line, reply.line if reply is not None else "", fired.text if succeeded else None)
+        said = fired.text if argument is None else argument
+        command.record(self.message, line, reply.line if reply is not None else "", said if succeeded else None)
         fired.follow(self, reply, succeeded, command.delay, is_last=command.next is CLOSE)
-        if command.next is BODY and succeeded and fired.wants_body and self.state is _COMMAND:
-            self._begin_body()
-            if fired.after_bytes:
-                self._cutter, self._cut_after = fired, fired.after_bytes
+        return succeeded
 
-    def _begin_body(self) -> None:
-        self.state = _BODY
-        self._cutter, self._cut_after = None, 0
-        self._body = Body(self.table.body.limit)
+    def _await_body(self, fired: FiredRule | None) -> None:
+        """Take the body that follows DATA, unless a rule's reply says that none does, or has ended the session."""
+        if fired is None or (fired.wants_body and self.state is _COMMAND):
+            self.receive(Reception(Body(self.table.body.limit), fired))
+
+    def receive(self, reception: Reception) -> None:
+        """Take a body from now on."""
+        self._reception = reception
+        if reception.body.due == 0:
+            reception.answer(self)
+        else:
+            self.state = _BODY
 
     def _start_next_message(self) -> None:
         finished = self.message
-        if finished.rset and finished.is_consistent:
+        if finished.is_consistent and (finished.rset or not self.table.needs_rset):
             self.message = Message()
             self.message.inherit_helo(finished)
             self._pending.append(events.TransactionEnded(finished))
 
-    def _read_body(self) -> bool:
-        # No more than comes before a rule's cut, where there is one.
-        data = bytes(self._buffer[: self._cut_after or None])
-        del self._buffer[: len(data)]
-        rest = self._body.feed(data)
-        if rest is None:
-            self._pending.append(events.BodyReceived(data))
-            if self._cutter is not None:
-                self._count_down(self._cutter, len(data))
-        else:
-            self._pending.append(events.BodyReceived(data[: len(data) - len(rest)]))
-            self._buffer[:0] = rest
-            self.state = _COMMAND
-            self._answer_body()
-        return True
-
-    def _count_down(self, cutter: FiredRule, count: int) -> None:
-        self._cut_after -= count
-        if not self._cut_after:
-            cutter.break_off(self)
-
-    def _answer_body(self) -> None:
-        message, row, content = self.message, self.table.body, self._body.content()
-        self._body = _NO_BODY
+    def answer_body(self, fired: FiredRule | None = None) -> None:
+        """Answer the body, which is there; ``fired`` is a rule that decides on it already."""
+        message, row, content = self.message, self.table.body, self.body.content()
+        self._reception = _NOTHING
         message.msg = content is not None
         message.msg_request = content or b""
         answer = row.accepted if message.msg else row.too_big
-        fired = self.script.on_message(message) if self.script is not None else None
+        if fired is None and self.script is not None:
+            fired = self.script.on_message(message)
         if fired is not None:
             reply, message.msg = fired.answer(answer, message.msg)
             message.msg_response = reply.line if reply is not None else ""
             fired.follow(self, reply, message.msg, row.delay)
             return
         message.msg_response = answer.line
-        self._reply(answer, row.delay, ends=self.table.fail_fast and not message.msg)
+        self.reply(answer, row.delay, ends=self.table.fail_fast and not message.msg)
 
-    def _reply(self, answer: Reply, delay: int, *, ends: bool) -> None:
+    def reply(self, answer: Reply, delay: float = 0, *, ends: bool = False) -> None:
+        """Reply, after ``delay`` seconds; ``ends`` where that is the last."""
         if delay:
             self._pending.append(events.ReplyDelayed(delay))
         if ends:

@@ -34,6 +34,8 @@ def test_all_messages_in_order_with_all_fields(server: Server) -> None:
     expected = kept.as_dict() | {
         "msg_request": "Subject: first\r\n\r\nHello.\r\n",
         "msg_request_encoding": "utf-8",
+        "mailfrom_parameters": {},
+        "rcptto_parameters": [],
         "rules": [],
     }
     expected |= {"rcptto_request_response": [list(pair) for pair in kept.rcptto_request_response]}

@@ -119,6 +119,31 @@ def _of_postfix(name: str) -> Tool:
     return tool
 
 
+def exim() -> Tool:
+    """Exim, whose user is this one, or nobody for root; it has to be told its configuration."""
+    if shutil.which("dpkg-deb") is None:
+        raise _missing("exim4", "Debian: apt-get install exim4-daemon-light")
+    tree = _unpacked("exim4-daemon-light", "exim4", "libidn12", "libnss-wrapper")
+    program = tree / "usr/sbin/exim4"
+    program.chmod(0o755)  # with its set-uid bit, it would be refused its libraries
+    user, group = (_NOBODY, _NOBODY) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    (tree / "passwd").write_text(f"root:x:0:0::/:/bin/sh\nDebian-exim:x:{user}:{group}::/:/bin/sh\n")
+    (tree / "group").write_text(f"root:x:0:\nDebian-exim:x:{group}:\n")
+    (libraries,) = (tree / "usr/lib").glob("*-linux-gnu*")
+    environment = {
+        **os.environ,
+        "LD_LIBRARY_PATH": str(libraries),
+        "LD_PRELOAD": str(libraries / "libnss_wrapper.so"),
+        "NSS_WRAPPER_PASSWD": str(tree / "passwd"),
+        "NSS_WRAPPER_GROUP": str(tree / "group"),
+    }
+    tool = Tool([str(program)], environment)
+    if _exit_code(tool._replace(argv=[*tool.argv, "-bV", "-C", "/dev/null"])) == _LIBRARY_MISSING:
+        raise ToolMissing("exim4 lacks a shared library: install it (Debian: apt-get install exim4-daemon-light)")
+    return tool
+
+
+_NOBODY = 65534
 _LIBRARY_MISSING = 127
 """The exit code of the dynamic linker."""
 
@@ -163,11 +188,12 @@ def _move(made: Path, kept: Path) -> None:
             raise
 
 
-def _unpacked(package: str, name: str) -> Path:
-    """The files of the Debian package that a tool is in."""
+def _unpacked(package: str, name: str, *others: str) -> Path:
+    """The files of the Debian package that a tool is in, and of others that it needs."""
 
     def download(into: Path) -> None:
-        _run(["dpkg-deb", "-x", str(_downloaded(package, into.parent)), str(into)], into)
+        for each in (package, *others):
+            _run(["dpkg-deb", "-x", str(_downloaded(each, into.parent)), str(into)], into)
 
     _need_apt(package, name, package)
     return _fetched(package, download, name, f"Debian: apt-get install {package}")

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from smtpmock_cli import Configuration
-from smtpmock_cli.configuration import Setting, changeable
+from smtpmock_cli.configuration import changeable
+from smtpmock_cli.settings import Setting
 from tests.helpers import HELO, PATIENCE, PROGRAM, ROOT, Client, Daemon, free_port, log_texts, recorded_bytes
 from tests.test_cli import (
     COMMAND_LINES,
