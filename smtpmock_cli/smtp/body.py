@@ -85,7 +85,7 @@ class Reception:
             del buffer[: len(data)]
         else:
             data = bytes(buffer)
-            buffer.clear()
+            del buffer[:]
         rest = self.body.feed(data)
         if rest is None:
             session.tell(BodyReceived(data))

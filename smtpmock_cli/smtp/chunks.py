@@ -102,4 +102,8 @@ class Chunk:
                 message.data_response = message.msg_response
                 return
             answer = Reply(answer.line.format(self._size))
-        session.conclude(self._row, self._line, self._argument, answer, is_accepted, self._fired)
+        if self._fired is not None:
+            session.obey_rule(self._fired, self._row, self._line, self._argument, answer, is_accepted)
+            return
+        self._row.record(message, self._line, answer.line, self._argument if is_accepted else None)
+        session.reply(answer, self._row.delay, ends=session.table.fail_fast and not is_accepted)

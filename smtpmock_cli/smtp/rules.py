@@ -66,7 +66,7 @@ class FiredRule:
         if (is_last if succeeded else session.table.fail_fast) and self._rule.then != HANG:
             session.end()
         if self.after_bytes:
-            session.tell(*self._parts(reply))
+            self._reply(session, reply)
         else:
             self.break_off(session, reply)
 
@@ -78,7 +78,7 @@ class FiredRule:
             return
         if self._rule.then in (CLOSE, RESET):
             session.end()
-        session.tell(*self._parts(reply))
+        self._reply(session, reply)
         if self._rule.then == RESET:
             session.tell(CONNECTION_RESET)
 
@@ -92,11 +92,12 @@ class FiredRule:
         if name not in session.message.rules:
             session.message.rules.append(name)
 
-    def _parts(self, reply: Reply | None) -> Sequence[Event]:
-        """The reply as it goes out: drop by drop, or at once."""
+    def _reply(self, session: Session, reply: Reply | None) -> None:
+        """Drop by drop, or at once."""
         if reply is None:
-            return ()
-        return (reply,) if self._rule.drip is None else drip(reply, self._rule.drip)
+            return
+        for part in [reply] if self._rule.drip is None else drip(reply, self._rule.drip):
+            session.tell(part)
 
 
 class Rules:

@@ -104,9 +104,9 @@ class Session:
         """Answer nothing any more, and end with the input only."""
         self.state = _HUNG
 
-    def tell(self, *told: Event) -> None:
-        """Have these pulled next, in this order."""
-        self._pending.extend(told)
+    def tell(self, told: Event) -> None:
+        """Have this pulled after all that was told before."""
+        self._pending.append(told)
 
     def next_event(self) -> Event:
         """The next thing to do or to know; NEED_DATA where the peer has to go on first."""
@@ -206,8 +206,12 @@ class Session:
         message = self.message
         command.forgets(message)
         answer, succeeded = command.judge(message, argument)
-        fired = self.rule_for(command, line, argument)
-        succeeded = self.conclude(command, line, argument, answer, succeeded, fired)
+        fired = None if self.script is None else self.rule_for(command, line, argument)
+        if fired is None:
+            command.record(message, line, answer.line, argument if succeeded else None)
+            self.reply(answer, command.delay, ends=command.next is CLOSE if succeeded else self.table.fail_fast)
+        else:
+            succeeded = self.obey_rule(fired, command, line, argument, answer, succeeded)
         if succeeded and command.next is BODY:
             self._await_body(fired)
 
@@ -215,20 +219,10 @@ class Session:
         """The rule that decides on a command, if one does."""
         return None if self.script is None else self.script.on_command(command.on, line, argument, self.message)
 
-    def conclude(
-        self,
-        command: Command,
-        line: str,
-        argument: str | None,
-        answer: Reply,
-        succeeded: bool,
-        fired: FiredRule | None,
+    def obey_rule(
+        self, fired: FiredRule, command: Command, line: str, argument: str | None, answer: Reply, succeeded: bool
     ) -> bool:
-        """Record a command and answer it, unless a rule has another answer; gives whether it succeeded."""
-        if fired is None:
-            command.record(self.message, line, answer.line, argument if succeeded else None)
-            self.reply(answer, command.delay, ends=command.next is CLOSE if succeeded else self.table.fail_fast)
-            return succeeded
+        """Record a command and answer it as a rule has it; gives whether it succeeded."""
         reply, succeeded = fired.answer(answer, succeeded)
         said = fired.text if argument is None else argument
         command.record(self.message, line, reply.line if reply is not None else "", said if succeeded else None)
