@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from .configuration import Configuration
-from .errors import ServerStartError
-from .flags import GoCommand
+from .errors import ConfigurationError, ServerStartError
+from .flags import GoCommand, in_flags
 from .log import stamp
 from .server import Server
 from .version import VERSION, build
@@ -29,8 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
         code = command.main(
             sys.argv[1:] if arguments is None else arguments, prog_name="smtpmock", standalone_mode=False
         )
-    except click.UsageError as error:
-        click.echo(error.message, err=True)
+    except (click.UsageError, ConfigurationError) as error:
+        click.echo(error.message if isinstance(error, click.UsageError) else in_flags(str(error)), err=True)
         click.echo(command.get_help(click.Context(command)), err=True)
         return USAGE_ERROR
     return int(code)

@@ -25,6 +25,8 @@ from .settings import (
 if TYPE_CHECKING:
     from .rule import Rule
 
+STARTTLS, REQUIRED, IMPLICIT = TLS_MODES = ("starttls", "required", "implicit")
+
 _UNAVAILABLE = "421 Service not available"
 _RECEIVED = "250 Received"
 _OK = "250 Ok"
@@ -117,6 +119,39 @@ class Configuration(Settings):
         pattern="[A-Za-z0-9][A-Za-z0-9-]*( [!-~]+)*",
         takes="keywords of ESMTP, each with or without parameters behind spaces",
     )
+    tls_cert: str = setting(
+        "tlsCert",
+        EXTENSIONS,
+        "file with a certificate and those that lead to its issuer, PEM; turns TLS on",
+        default="",
+        shown_default="no TLS",
+        fixed=True,
+    )
+    tls_key: str = setting(
+        "tlsKey",
+        EXTENSIONS,
+        "file with the certificate's private key, PEM",
+        default="",
+        shown_default="that of -tlsCert",
+        fixed=True,
+    )
+    tls_self_signed: bool = setting(
+        "tlsSelfSigned",
+        EXTENSIONS,
+        "turn TLS on with a certificate made for localhost, 127.0.0.1 and ::1",
+        default=False,
+        fixed=True,
+    )
+    tls_mode: str = setting(
+        "tlsMode",
+        EXTENSIONS,
+        "starttls offers TLS, required refuses mail without it, implicit begins with it",
+        default="",
+        shown_default="starttls",
+        pattern="|".join(TLS_MODES),
+        takes="one of " + ", ".join(TLS_MODES),
+        fixed=True,
+    )
 
     rules: Sequence[Rule] = setting(
         "rules",
@@ -142,6 +177,7 @@ class Configuration(Settings):
     response_delay_rcptto: int = seconds("responseDelayRcptto", DELAYS, "delay of the reply to RCPT TO", default=0)
     response_delay_data: int = seconds("responseDelayData", DELAYS, "delay of the reply to DATA", default=0)
     response_delay_message: int = seconds("responseDelayMessage", DELAYS, "delay of the reply to the body", default=0)
+    response_delay_starttls: int = seconds("responseDelayStarttls", DELAYS, "delay of the reply to STARTTLS", default=0)
     response_delay_rset: int = seconds("responseDelayRset", DELAYS, "delay of the reply to RSET", default=0)
     response_delay_noop: int = seconds("responseDelayNoop", DELAYS, "delay of the reply to NOOP", default=0)
     response_delay_quit: int = seconds("responseDelayQuit", DELAYS, "delay of the reply to QUIT", default=0)
@@ -208,6 +244,12 @@ class Configuration(Settings):
         shown_default=f'"{_TOO_BIG.format(limit="N")}"',
     )
     msg_msg_received: str = reply("msgMsgReceived", "to a body", default=_RECEIVED)
+    msg_starttls_received: str = reply("msgStarttlsReceived", "to STARTTLS", default="220 Ready to start TLS")
+    msg_starttls_required: str = reply(
+        "msgStarttlsRequired",
+        "to what has to wait for STARTTLS",
+        default="530 Must issue a STARTTLS command first",
+    )
     msg_invalid_cmd_rset_sequence: str = reply("msgInvalidCmdRsetSequence", "to RSET before HELO", default=_HELO_FIRST)
     msg_invalid_cmd_rset_arg: str = reply("msgInvalidCmdRsetArg", "to RSET with an argument", default=_INVALID_COMMAND)
     msg_rset_received: str = reply("msgRsetReceived", "to RSET", default=_OK)
@@ -220,8 +262,25 @@ class Configuration(Settings):
 
     @property
     def speaks_esmtp(self) -> bool:
-        """Whether EHLO offers extensions."""
+        """Whether EHLO offers extensions, paths are RFC 5321's, and parameters may stand behind them."""
         return self.esmtp or bool(self.extensions)
+
+    @property
+    def tls(self) -> str:
+        """How TLS comes about, one of ``TLS_MODES``; empty where it does not."""
+        return (self.tls_mode or STARTTLS) if self.tls_cert or self.tls_self_signed else ""
+
+    @property
+    def is_extended(self) -> bool:
+        """Whether sessions know more than the reference's commands."""
+        return self.speaks_esmtp or bool(self.tls)
+
+    def contradiction(self) -> str:
+        if self.tls_cert and self.tls_self_signed:
+            return "tls_cert and tls_self_signed do not go together"
+        if self.tls_key and not self.tls_cert:
+            return "tls_key needs tls_cert"
+        return "tls_mode needs tls_cert or tls_self_signed" if self.tls_mode and not self.tls else ""
 
 
 def changeable() -> list[Setting]:

@@ -7,6 +7,7 @@ is none, and at ``--``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -267,6 +268,12 @@ class GoCommand(click.Command):
 
 
 _GROUPS = list(dict.fromkeys(setting.group for setting in Configuration.SETTINGS))
+
+
+def in_flags(text: str) -> str:
+    """A text about settings with their flags in place of their fields' names."""
+    flags = {setting.field: f"-{setting.flag}" for setting in Configuration.SETTINGS}
+    return re.sub(r"\w+", lambda word: flags.get(word[0], word[0]), text)
 
 
 def quote(text: str) -> str:

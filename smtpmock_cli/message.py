@@ -21,7 +21,8 @@ class Message:
     body's bytes, untouched but for the dots of RFC 5321 section 4.5.2. ``mailfrom_parameters`` and
     ``rcptto_parameters``, the latter one for each of ``forward_paths``, are what stood behind an accepted
     address under ESMTP: keyword in upper case to value, which is empty where there was none. ``chunks`` says
-    how many chunks of BDAT were taken for its body.
+    how many chunks of BDAT were taken for its body. ``tls`` is the version of TLS that it came by, as
+    ``TLSv1.3``; empty where it came in plaintext.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class Message:
         "rset_response",
         "rules",
         "server_address",
+        "tls",
     )
 
     RECORD_FIELDS = (
@@ -91,7 +93,7 @@ class Message:
         """The IP address that the peer had connected to."""
         self.rules: list[str] = []
         """The names of the rules that decided on a reply, each once, in order."""
-        self.forget_from_helo()
+        self.forget_from_tls()
 
     @property
     def is_consistent(self) -> bool:
@@ -130,6 +132,7 @@ class Message:
         record["msg_request"], record["msg_request_encoding"] = _body_text(self.msg_request)
         record["mailfrom_parameters"] = _parameter_texts(self.mailfrom_parameters)
         record["rcptto_parameters"] = [_parameter_texts(parameters) for parameters in self.rcptto_parameters]
+        record["tls"] = self.tls
         record["rules"] = self.rules
         return record
 
@@ -160,7 +163,12 @@ class Message:
         """How it came (RFC 3848, RFC 6531 section 4.3)."""
         if self.helo_request[:4].upper() != "EHLO":
             return "SMTP"
-        return "UTF8SMTP" if "SMTPUTF8" in self.mailfrom_parameters else "ESMTP"
+        name = "UTF8SMTP" if "SMTPUTF8" in self.mailfrom_parameters else "ESMTP"
+        return name + ("S" if self.tls else "")
+
+    def forget_from_tls(self) -> None:
+        self.tls = ""
+        self.forget_from_helo()
 
     def forget_from_helo(self) -> None:
         self.helo_request = ""
@@ -197,8 +205,9 @@ class Message:
         self.noop = False
         self.quit_sent = False
 
-    def inherit_helo(self, other: Message) -> None:
+    def inherit(self, other: Message) -> None:
         """Start where another message of the same session stood after its HELO."""
+        self.tls = other.tls
         self.helo_request = other.helo_request
         self.helo_response = other.helo_response
         self.helo = other.helo

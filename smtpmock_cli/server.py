@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .port_file import PortFile
     from .store import MessageStore
 
-Accepted = Callable[[socket.socket, tuple[str, int]], None]
+    Accepted = Callable[[socket.socket, tuple[str, int]], None]
 
 _STOPPED = "SMTP mock server was stopped successfully"
 _FORCED = "SMTP mock server was force stopped by timeout"
@@ -62,15 +62,13 @@ class Server:
         self._state = _State.STOPPED
         self._port_number = 0
         self._http_port_number: int | None = None
+        self._tls_authority: bytes | None = None
         self._message_count = 0
         self._thread: threading.Thread | None = None
         self._listeners: list[Listener]
         self._messages_file: MessagesFile | None
         self._port_file: PortFile | None
         self._site: Site | None
-        self._log: Log
-        self._loop: Loop
-        self._sessions: Sessions
 
     @property
     def port_number(self) -> int:
@@ -81,6 +79,11 @@ class Server:
     def http_port_number(self) -> int | None:
         """The HTTP API's port; None where it is off, and before the first start."""
         return self._http_port_number
+
+    @property
+    def tls_authority(self) -> bytes | None:
+        """The certificate to trust, as PEM, where ``tls_self_signed`` made one at the last start."""
+        return self._tls_authority
 
     def start(self) -> None:
         """Listen, and serve in a thread; connections are accepted once this returns.
@@ -194,13 +197,13 @@ class Server:
             from .messages_file import MessagesFile  # only here: JSON would cost time at every start
 
             self._messages_file = MessagesFile(wanted.messages_file, self._log.error)
+        self._tls_authority = self._sessions.load_certificate()
         smtp = self._listen("SMTP mock server", wanted.host_address, wanted.port_number, self._sessions.accept)
         self._port_number = smtp.port
         self._sessions.server_address = smtp.host
-        self._http_port_number = None
-        if wanted.http_port is not None:
-            http = self._listen("HTTP API", wanted.http_host, wanted.http_port, self._accept_http)
-            self._http_port_number = http.port
+        self._http_port_number = port = wanted.http_port
+        if port is not None:
+            self._http_port_number = self._listen("HTTP API", wanted.http_host, port, self._accept_http).port
         if wanted.port_file:
             from .port_file import PortFile  # only here, as above
 
@@ -239,15 +242,11 @@ class Server:
             from .control.site import Site  # only here: HTTP and its libraries would double the time of a start
 
             assert self._store is not None
-            self._site = Site(
-                self._loop,
-                self._log,
-                self._store,
-                self._sessions,
-                lambda: self._state is _State.RUNNING,
-                self._resume_listeners,
-            )
+            self._site = Site(self._loop, self._log, self._store, self._sessions, self._runs, self._resume_listeners)
         self._site.accept(sock, client)
+
+    def _runs(self) -> bool:
+        return self._state is _State.RUNNING
 
     def _keep(self, message: Message) -> None:
         self._message_count += 1

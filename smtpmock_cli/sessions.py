@@ -9,19 +9,33 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .configuration import Configuration
-from .errors import ConfigurationError
+from .errors import ConfigurationError, ServerStartError
 from .log import Log
 from .message import Message
 from .net.connection import Connection
 from .net.loop import Loop
 from .net.smtp import SmtpProtocol
-from .smtp.commands import command_table
+from .smtp.commands import CommandTable, plain_table
 
 if TYPE_CHECKING:
+    from .net.smtp import Channel, Secure
     from .smtp.rules import Rules, Script
+
+
+_NO_TRUSTME = "the library trustme is missing: pip install 'smtpmock-cli[tls]', or give a certificate by -tlsCert"
+
+
+def command_table(configuration: Configuration) -> CommandTable:
+    """The table that a configuration asks for."""
+    if configuration.is_extended:
+        from .smtp.esmtp import extended_table  # only here: its grammar would cost each start
+
+        return extended_table(configuration)
+    return plain_table(configuration)
 
 
 class Sessions:
@@ -47,6 +61,9 @@ class Sessions:
         """The address that all clients have connected to; empty where they may differ."""
         self._count = 0
         self._rules: Rules | None = None
+        self._secure: Secure | None = None
+        self.tls_authority: bytes | None = None
+        """The certificate that a client has to trust, as PEM, where one was made for this start."""
         self._playing: set[SmtpProtocol] = set()
         self._connections: set[Connection] = set()
         self._started_with = configuration
@@ -77,11 +94,35 @@ class Sessions:
             self._deliver,
             self._playing.discard,
             self._script(self._count, client[0]),
+            self._secure,
         )
         connection.protocol = session
         self._connections.add(connection)
         self._playing.add(session)
+        connection.start()
         session.start()
+
+    def load_certificate(self) -> bytes | None:
+        """Make TLS possible, where it is wanted; gives what to trust, as ``tls_authority``.
+
+        :raises ServerStartError: there is no certificate, or it is of no use; the text says why.
+        """
+        wanted = self.configuration
+        if not wanted.tls:
+            return None
+        from .net.tls import Tls, self_signed_context, server_context  # only here: OpenSSL is of some weight
+
+        try:
+            if wanted.tls_self_signed:
+                context, self.tls_authority = self_signed_context()
+            else:
+                context = server_context(wanted.tls_cert, wanted.tls_key)
+        except OSError as error:
+            raise ServerStartError(f"Failed to load TLS certificate {error}") from error
+        except ImportError as error:
+            raise ServerStartError(f"Failed to make a TLS certificate: {_NO_TRUSTME}") from error
+        self._secure = partial(Tls, context)
+        return self.tls_authority
 
     def reconfigure(self, configuration: Configuration) -> None:
         """Play by another configuration."""
@@ -143,7 +184,7 @@ class Sessions:
         others = (other for other in self._playing if other.id != session)
         return 1 + sum(client is None or other.client_address == client for other in others)
 
-    def _deliver(self, message: Message, connection: Connection) -> None:
+    def _deliver(self, message: Message, connection: Channel) -> None:
         if self._keep is None:
             return
         message.received_at = time.time()

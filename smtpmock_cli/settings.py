@@ -67,11 +67,11 @@ class Setting:
 
     def fault(self, value: Any) -> str:
         """What it takes, where a text, or one of a list's, is none of that."""
-        texts = [value] if isinstance(value, str) else value
-        if not (self.pattern and texts):
+        if not (self.pattern and value):
             return ""
         from re import fullmatch  # only here: few configurations have any
 
+        texts = [value] if isinstance(value, str) else value
         return "" if all(fullmatch(self.pattern, text) for text in texts) else f"takes {self.takes}"
 
     def __set_name__(self, _: type, name: str) -> None:
@@ -113,6 +113,13 @@ class Settings:
             value = values.get(known.field)
             checked = known.default if value is None else _checked(known, value)
             self.__dict__[known.field] = checked if checked or known.default is None else known.default
+        contradiction = self.contradiction()
+        if contradiction:
+            raise ConfigurationError(contradiction)
+
+    def contradiction(self) -> str:
+        """What of it does not go together, told by the fields' names; nothing where all does."""
+        return ""
 
     def but(self, **changes: Any) -> Self:
         """The same with some fields changed; None is a field's default.

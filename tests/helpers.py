@@ -19,8 +19,8 @@ from typing import Any, Self
 from smtpmock_cli import Configuration
 from smtpmock_cli.flags import GoCommand
 from smtpmock_cli.message import Message
+from smtpmock_cli.sessions import command_table
 from smtpmock_cli.smtp import events
-from smtpmock_cli.smtp.commands import command_table
 from smtpmock_cli.smtp.rules import Rules, Script
 from smtpmock_cli.smtp.session import Session
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from smtpmock_cli import Configuration, Server
-from smtpmock_cli.smtp.commands import command_table
+from smtpmock_cli.sessions import command_table
 from smtpmock_cli.smtp.session import Session
 from tests.helpers import (
     HELO,

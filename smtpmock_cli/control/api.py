@@ -24,6 +24,7 @@ LONGEST_WAIT = 3600.0
 USUAL_WAIT = 4.0
 """How long, in seconds, a request waits that does not say; some clients give up after five."""
 MAIL = "message/rfc822"
+PEM = "application/x-pem-file"
 
 Respond = Callable[[Response], None]
 
@@ -51,6 +52,7 @@ class Api:
             Route("GET", "/smtpmock/messages/{id}.eml", self._mail),
             Route("GET", "/smtpmock/messages/{id}", self._message),
             Route("GET", "/smtpmock/sessions", self._sessions),
+            Route("GET", "/smtpmock/tls-authority.pem", self._tls_authority),
             Route("GET", "/smtpmock/configuration", self._configuration),
             Route("PATCH", "/smtpmock/configuration", self._change_configuration),
             Route("DELETE", "/smtpmock/configuration", self._reset_configuration),
@@ -111,6 +113,13 @@ class Api:
         request.parameters()
         sessions = [session.status() for session in self._under_way.under_way]
         return json_response({"count": len(sessions), "sessions": sessions})
+
+    def _tls_authority(self, request: Request) -> Answer:
+        request.parameters()
+        authority = self._under_way.tls_authority
+        if authority is None:
+            raise Refusal(404, "no certificate was made: that takes -tlsSelfSigned")
+        return Response(authority, PEM)
 
     def _configuration(self, request: Request) -> Answer:
         request.parameters()

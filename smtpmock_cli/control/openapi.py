@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from ..configuration import changeable
 from ..message import Message
+from ..net.smtp import WAITS
 from ..settings import Setting
 from ..version import VERSION
 from . import openapi_mailpit, openapi_rules
-from .api import LONGEST_WAIT, MOST_AWAITED, USUAL_WAIT
+from .api import LONGEST_WAIT, MOST_AWAITED, PEM, USUAL_WAIT
 from .schema import (
     ADDRESS,
     COUNT,
@@ -28,8 +29,6 @@ from .schema import (
     query,
     whole,
 )
-
-_STATES = ("command", "message body", "response delay", "client to take replies", "nothing, by a rule")
 
 
 def document() -> Schema:
@@ -70,6 +69,9 @@ def _paths() -> dict[str, Schema]:
         },
         "/smtpmock/sessions": {
             "get": operation("The sessions under way", answered("the sessions", component("Sessions")))
+        },
+        "/smtpmock/tls-authority.pem": {
+            "get": operation("The certificate to trust, where TLS is self-signed", answered("PEM", None, PEM), 404)
         },
         "/smtpmock/configuration": {
             "get": operation("What can change while the server runs", configuration),
@@ -117,15 +119,7 @@ def _schemas() -> dict[str, Schema]:
                 "id": {"type": "integer", "minimum": 1},
                 "client_address": ADDRESS,
                 "client_port": COUNT,
-                "state": {
-                    "enum": [
-                        "command",
-                        "message body",
-                        "response delay",
-                        "client to take replies",
-                        "nothing, by a rule",
-                    ]
-                },
+                "state": {"enum": [*WAITS]},
                 "age": SECONDS,
                 "silence": SECONDS,
                 "last_request": TEXT,
@@ -153,6 +147,7 @@ def _record() -> dict[str, Schema]:
         "msg_request_encoding": {"enum": ["utf-8", "base64"]},
         "mailfrom_parameters": parameters,
         "rcptto_parameters": {**listed(parameters), "description": "for each of the forward paths"},
+        "tls": {**TEXT, "description": "the version of TLS; empty where there was none"},
         "rules": listed(TEXT),
     }
 

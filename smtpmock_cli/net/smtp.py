@@ -21,6 +21,10 @@ from .loop import Loop, Timer
 
 if TYPE_CHECKING:
     from ..smtp.rules import Script
+    from .tls import Tls
+
+    Channel = Connection | Tls
+    Secure = Callable[[Connection, "SmtpProtocol"], Tls]
 
 _EVENTS_A_TURN = 256
 """After so many events of one client, the others have their turn."""
@@ -35,8 +39,10 @@ class Phase(Enum):
 
 
 PLAYING, FINISHING, OVER = Phase
-_STATES = {State.BODY: "message body", State.HUNG: "nothing, by a rule"}
-"""What the sessions wait for that do not wait for a command."""
+_STATES = {State.BODY: "message body", State.SECURING: "TLS handshake", State.HUNG: "nothing, by a rule"}
+_COMMAND, _DELAY, _CLIENT = "command", "response delay", "client to take replies"
+WAITS = (_COMMAND, *_STATES.values(), _DELAY, _CLIENT)
+"""What a session can wait for."""
 
 
 class SmtpProtocol:
@@ -45,6 +51,7 @@ class SmtpProtocol:
     :param id: the session's number on its server.
     :param deliver: takes each transaction that ended.
     :param over: told once, when the session has ended; its connection may still be closing.
+    :param secure: puts TLS between the connection and this, where there can be any.
     """
 
     __slots__ = (
@@ -59,6 +66,7 @@ class SmtpProtocol:
         "_phase",
         "_request",
         "_response",
+        "_secure",
         "_session",
         "_started_at",
         "_timeout",
@@ -73,13 +81,15 @@ class SmtpProtocol:
         table: CommandTable,
         log: Log,
         timeout: float,
-        deliver: Callable[[Message, Connection], None],
+        deliver: Callable[[Message, Channel], None],
         over: Callable[[SmtpProtocol], None],
         script: Script | None,
+        secure: Secure | None,
     ) -> None:
         self.id = id
         self._loop = loop
-        self._connection = connection
+        self._connection: Channel = connection
+        self._secure = secure
         self._log = log
         self._timeout = timeout
         self._deliver = deliver
@@ -93,8 +103,7 @@ class SmtpProtocol:
         self._started_at = self._heard_at = loop.now
 
     def start(self) -> None:
-        """Greet the client."""
-        self._connection.start()
+        """Greet the client, or wait for its TLS handshake."""
         self._pull()
 
     @property
@@ -126,10 +135,10 @@ class SmtpProtocol:
     def _state(self) -> str:
         """What the session waits for."""
         if self._connection.is_blocked:
-            return "client to take replies"
+            return _CLIENT
         if self._delay is not None and self._delay.when > self._loop.now:
-            return "response delay"
-        return _STATES.get(self._session.state, "command")
+            return _DELAY
+        return _STATES.get(self._session.state, _COMMAND)
 
     def finish(self) -> None:
         """End after the reply that is owed; one that is owed none may still give one command."""
@@ -148,6 +157,12 @@ class SmtpProtocol:
 
     def end_received(self) -> None:
         self._session.receive_end()
+        if self._delay is None:  # else it came in TLS, together with what is answered late
+            self._pull()
+
+    def secured(self, version: str) -> None:
+        self._log.info(f"SMTP session secured: {version}")
+        self._session.receive_tls(version)
         self._pull()
 
     def sent(self) -> None:
@@ -209,6 +224,13 @@ class SmtpProtocol:
             self._connection.send(event.wire)
         elif isinstance(event, events.ConnectionReset):
             self._connection.reset()
+        elif isinstance(event, events.StartTls):
+            self._start_tls()
+
+    def _start_tls(self) -> None:
+        self._answered = True  # the handshake has the whole timeout
+        if self._secure is not None and isinstance(self._connection, Connection):
+            self._connection = self._secure(self._connection, self)
 
     def _reply(self, answer: events.Reply) -> bool:
         if self._log.activity:

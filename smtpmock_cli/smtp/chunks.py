@@ -63,6 +63,11 @@ def record_chunk(message: Message, request: str, response: str, argument: str | 
         transaction.record_data(message, request, response, argument)
 
 
+def play_chunk(session: Session, row: Command, line: str, argument: str | None) -> None:
+    """Have the session take a chunk, and answer it then."""
+    Chunk(row, session, line, argument).begin(session)
+
+
 class Chunk:
     """A BDAT: judged when its line comes, answered when its octets have come.
 

@@ -25,11 +25,12 @@ class Next(Enum):
 
     COMMAND = "the next command"
     BODY = "the message's body"
+    TLS = "a TLS handshake"
     CLOSE = "the end of the session"
 
 
 # Looked up for every command, and slow to find in an Enum.
-COMMAND, BODY, CLOSE = Next
+COMMAND, BODY, TLS, CLOSE = Next
 
 _LINES_REMEMBERED = 256
 _LONGEST_REMEMBERED = 128
@@ -69,7 +70,7 @@ class Command(_Row):
     starts_message: bool = False
     bare: bool = False
     by_verb: bool = False
-    plays: Callable[[Session, str, str | None], None] | None = None
+    plays: Callable[[Session, Command, str, str | None], None] | None = None
 
     def judge(self, message: Message, argument: str | None) -> tuple[Reply, bool]:
         """The reply to the command with this argument, and whether it succeeded."""
@@ -109,19 +110,12 @@ class CommandTable(_Row):
     several_messages: bool
     needs_rset: bool = True
     """Whether a message after a complete one needs RSET between them."""
-
-
-def command_table(configuration: Configuration) -> CommandTable:
-    """The table for a configuration, a row a command."""
-    if configuration.speaks_esmtp:
-        from .esmtp import extended_table  # only here: its grammar would cost each start
-
-        return extended_table(configuration)
-    return plain_table(configuration)
+    tls_first: bool = False
+    """Whether a TLS handshake comes before the greeting."""
 
 
 def plain_table(configuration: Configuration) -> CommandTable:
-    """The table of the reference's commands."""
+    """The table of the reference's commands, a row each."""
     unrecognised = Reply(configuration.msg_invalid_cmd)
     rows = _rows(configuration, unrecognised)
     return CommandTable(

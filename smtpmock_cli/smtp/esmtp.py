@@ -1,21 +1,21 @@
-"""The table with the extensions of SMTP: what each row demands, offers and answers besides.
+"""The table with the extensions of SMTP: what its rows demand, offer and answer besides.
 
 Invariant: what is not turned on stays as the reference has it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from ..configuration import Configuration
+from ..configuration import IMPLICIT, Configuration
 from ..message import NO_PARAMETERS, Message
-from . import grammar, path, transaction
-from .chunks import Chunk, chunk_argument, is_next, record_chunk
+from . import grammar, path, security, transaction
+from .chunks import chunk_argument, is_next, play_chunk, record_chunk
 from .commands import COMMAND, Command, CommandTable, plain_table, recogniser
 from .events import Reply
 from .extensions import USUAL, Offer, Parameters
 from .path import Path
-from .status_codes import coded, with_codes
+from .status_codes import Say, coded, plainly, with_codes
 
 
 class PathCommand(Command):
@@ -47,42 +47,45 @@ class PathCommand(Command):
         return self.too_big if int(parameters.get("SIZE", 0)) > self.size_limit else None
 
 
+class Ehlo(Command):
+    """EHLO: what it offers depends on whether there is TLS already."""
+
+    accepted_in_tls: Reply
+
+    def judge(self, message: Message, argument: str | None) -> tuple[Reply, bool]:
+        answer, succeeded = super().judge(message, argument)
+        return (self.accepted_in_tls if succeeded and message.tls else answer), succeeded
+
+
 def extended_table(configuration: Configuration) -> CommandTable:
-    """The table of a configuration that speaks ESMTP."""
-    words = configuration.extensions or USUAL
+    """The table of a configuration with ESMTP or TLS."""
+    words = (configuration.extensions or USUAL) if configuration.speaks_esmtp else ()
     offer = Offer(words)
-    say = _coded if "ENHANCEDSTATUSCODES" in offer else _plain
-    if say is _coded:
-        configuration = with_codes(configuration)
+    is_coded = "ENHANCEDSTATUSCODES" in offer
+    say = coded if is_coded else plainly
+    configuration = with_codes(configuration) if is_coded else configuration
     table = plain_table(configuration)
-    rows = _rows(configuration, table, offer, say)
+    rows = table.rows
+    if configuration.speaks_esmtp:
+        rows = _esmtp_rows(configuration, table, offer, say)
+    rows = security.secured(configuration, rows, say)
+    rows["EHLO"] = _ehlo(configuration, rows["EHLO"], words)
     return table.but(
         rows=rows,
         recognise=recogniser(rows),
         line_too_long=say(table.line_too_long.line, "5.5.2"),
-        needs_rset=False,
+        needs_rset=not configuration.speaks_esmtp,
+        tls_first=configuration.tls == IMPLICIT,
     )
 
 
-Say = Callable[[str, str], Reply]
-"""Makes a reply of its text and its enhanced status code."""
-
-
-def _coded(reply: str, code: str) -> Reply:
-    return Reply(coded(reply, code))
-
-
-def _plain(reply: str, _: str) -> Reply:
-    return Reply(reply)
-
-
-def _rows(configuration: Configuration, table: CommandTable, offer: Offer, say: Say) -> dict[str, Command]:
+def _esmtp_rows(configuration: Configuration, table: CommandTable, offer: Offer, say: Say) -> dict[str, Command]:
     helo = table.rows["HELO"].but(argument=_helo_argument)
     mail, rcpt = _path_rows(configuration, table, offer, say)
     rows = {
         **table.rows,
         "HELO": helo,
-        "EHLO": helo.but(accepted=_ehlo_reply(helo.accepted, offer.lines(configuration.msg_size_limit))),
+        "EHLO": helo,
         "MAIL": mail,
         "RCPT": rcpt,
         "DATA": table.rows["DATA"].but(forgets=_forget_from_data, in_sequence=_may_be_data),
@@ -90,8 +93,16 @@ def _rows(configuration: Configuration, table: CommandTable, offer: Offer, say: 
     }
     if "CHUNKING" in offer:
         rows["BDAT"] = _bdat(table, say)
-    rows["HELP"] = _help(table, say, [*rows, "HELP"])
+    rows["HELP"] = _help(table, say, [*rows, *security.verbs(configuration), "HELP"])
     return {verb: row.but(by_verb=True) for verb, row in rows.items()}
+
+
+def _ehlo(configuration: Configuration, row: Command, words: Iterable[str]) -> Ehlo:
+    plain, in_tls = (
+        _ehlo_reply(row.accepted, Offer([*words, *more]).lines(configuration.msg_size_limit))
+        for more in security.keywords(configuration)
+    )
+    return Ehlo(**{**row.__dict__, "accepted": plain, "accepted_in_tls": in_tls})
 
 
 def _path_rows(
@@ -120,19 +131,22 @@ def _vrfy(table: CommandTable, say: Say) -> Command:
         bad_argument=say("501 VRFY requires an address", "5.5.4"),
         refusals=table.rows["RCPT"].refusals[1:],
         accepted=say("252 Cannot verify, but will take a message", "2.5.0"),
-        record=_record_nothing,
+        record=transaction.record_nothing,
         delay=0,
     )
 
 
 def _help(table: CommandTable, say: Say, verbs: list[str]) -> Command:
     return table.rows["NOOP"].but(
-        on="unknown", accepted=say(f"214 Commands: {', '.join(verbs)}", "2.0.0"), record=_record_nothing, delay=0
+        on="unknown",
+        accepted=say(f"214 Commands: {', '.join(verbs)}", "2.0.0"),
+        record=transaction.record_nothing,
+        delay=0,
     )
 
 
 def _bdat(table: CommandTable, say: Say) -> Command:
-    row = table.rows["DATA"].but(
+    return table.rows["DATA"].but(
         forgets=transaction.forget_nothing,
         in_sequence=is_next,
         out_of_sequence=say("503 Bad sequence of commands. BDAT should be used after RCPT TO", "5.5.1"),
@@ -141,8 +155,8 @@ def _bdat(table: CommandTable, say: Say) -> Command:
         accepted=say("250 {} octets received", "2.0.0"),
         record=record_chunk,
         next=COMMAND,
+        plays=play_chunk,
     )
-    return row.but(plays=lambda session, line, argument: Chunk(row, session, line, argument).begin(session))
 
 
 def _ehlo_reply(helo: Reply, lines: list[str]) -> Reply:
@@ -191,10 +205,6 @@ def _rcptto_recorder(plain: Command) -> Callable[[Message, str, str, str | None]
             message.rcptto_parameters.append(_parameters(argument))
 
     return record
-
-
-def _record_nothing(_message: Message, _request: str, _response: str, _argument: str | None) -> None:
-    pass
 
 
 def _parameters(argument: str | None) -> Mapping[str, str]:

@@ -102,6 +102,12 @@ class Reply(_Value):
         self.wire = line.encode("utf-8", "surrogateescape") + b"\r\n" if wire is None else wire
 
 
+class StartTls(_Value):
+    """Begin a TLS handshake once the last reply is out; the session is to be told when it is done."""
+
+    __slots__ = ()
+
+
 class TransactionEnded(_Value):
     """The message is final and belongs to whoever pulled this."""
 
@@ -137,6 +143,7 @@ Event = (
     | ReplyDelayed
     | ReplyPart
     | Reply
+    | StartTls
     | TransactionEnded
     | InputEnded
     | ConnectionReset
@@ -144,6 +151,7 @@ Event = (
 )
 
 NEED_DATA = NeedData()
+START_TLS = StartTls()
 INPUT_ENDED = InputEnded()
 CONNECTION_RESET = ConnectionReset()
 SESSION_ENDED = SessionEnded()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ..message import Message
 from . import events
 from .body import Body, Reception
-from .commands import BODY, CLOSE, Command, CommandTable
+from .commands import BODY, CLOSE, TLS, Command, CommandTable
 from .events import Event, Reply
 from .grammar import decode_line
 
@@ -35,12 +35,13 @@ class State(Enum):
     COMMAND = "a command's line"
     REST_OF_LINE = "the rest of a line that was too long"
     BODY = "a line of a message's body"
+    SECURING = "of a TLS handshake, and so not for the session"
     HUNG = "nothing that is ever answered"
     ENDED = "of no interest any more"
 
 
 # Looked up for every command, and slow to find in an Enum.
-_COMMAND, _REST_OF_LINE, _BODY, _HUNG, _ENDED = State
+_COMMAND, _REST_OF_LINE, _BODY, _SECURING, _HUNG, _ENDED = State
 _NOTHING = Reception(Body(0))
 
 
@@ -75,7 +76,10 @@ class Session:
         self._searched = 0
         self._input_ended = False
         self._pending: deque[Event] = deque()
-        self._greet()
+        if table.tls_first:
+            self._start_tls()
+        else:
+            self._greet()
 
     @property
     def body_size(self) -> int:
@@ -90,6 +94,13 @@ class Session:
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer, cut anywhere."""
         self._buffer += data
+
+    def receive_tls(self, version: str) -> None:
+        """The TLS handshake is done; its ``version`` as OpenSSL names it."""
+        self.message.tls = version
+        self.state = _COMMAND
+        if self.table.tls_first:
+            self._greet()
 
     def receive_end(self) -> None:
         """The peer will send no more; what it has sent is still answered."""
@@ -168,7 +179,7 @@ class Session:
         elif command.plays is None:
             self._obey(command, line, argument)
         else:
-            command.plays(self, line, argument)
+            command.plays(self, command, line, argument)
         return True
 
     def _wait_for_line(self) -> bool:
@@ -214,6 +225,8 @@ class Session:
             succeeded = self.obey_rule(fired, command, line, argument, answer, succeeded)
         if succeeded and command.next is BODY:
             self._await_body(fired)
+        elif succeeded and command.next is TLS and self.state is _COMMAND:
+            self._start_tls()
 
     def rule_for(self, command: Command, line: str, argument: str | None) -> FiredRule | None:
         """The rule that decides on a command, if one does."""
@@ -234,6 +247,13 @@ class Session:
         if fired is None or (fired.wants_body and self.state is _COMMAND):
             self.receive(Reception(Body(self.table.body.limit), fired))
 
+    def _start_tls(self) -> None:
+        """Forget all, and what came in plaintext behind the command too (RFC 3207 section 4.2, CVE-2011-0411)."""
+        self._buffer.clear()
+        self.message.forget_from_tls()
+        self.state = _SECURING
+        self._pending.append(events.START_TLS)
+
     def receive(self, reception: Reception) -> None:
         """Take a body from now on."""
         self._reception = reception
@@ -246,7 +266,7 @@ class Session:
         finished = self.message
         if finished.is_consistent and (finished.rset or not self.table.needs_rset):
             self.message = Message()
-            self.message.inherit_helo(finished)
+            self.message.inherit(finished)
             self._pending.append(events.TransactionEnded(finished))
 
     def answer_body(self, fired: FiredRule | None = None) -> None:

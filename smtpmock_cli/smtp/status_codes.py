@@ -6,7 +6,13 @@ greeting and HELO's replies carry none, nor do replies of 3xx.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..configuration import Configuration
+from .events import Reply
+
+Say = Callable[[str, str], Reply]
+"""Makes a reply of its text and its code."""
 
 _OK, _BAD_SEQUENCE, _BAD_ARGUMENT = "2.0.0", "5.5.1", "5.5.4"
 CODES = {
@@ -23,6 +29,8 @@ CODES = {
     "msg_invalid_cmd_data_sequence": _BAD_SEQUENCE,
     "msg_msg_size_is_too_big": "5.3.4",
     "msg_msg_received": _OK,
+    "msg_starttls_received": _OK,
+    "msg_starttls_required": "5.7.0",
     "msg_invalid_cmd_rset_sequence": _BAD_SEQUENCE,
     "msg_invalid_cmd_rset_arg": _BAD_ARGUMENT,
     "msg_rset_received": _OK,
@@ -32,9 +40,14 @@ CODES = {
 """For each field of a reply that carries one."""
 
 
-def coded(reply: str, code: str) -> str:
+def coded(reply: str, code: str) -> Reply:
     """The reply with the code in front of its text."""
-    return f"{reply[:3]} {code} {reply[4:]}"
+    return Reply(f"{reply[:3]} {code} {reply[4:]}")
+
+
+def plainly(reply: str, code: str) -> Reply:
+    """The reply without the code."""
+    return Reply(reply)
 
 
 def with_codes(configuration: Configuration) -> Configuration:
@@ -43,5 +56,5 @@ def with_codes(configuration: Configuration) -> Configuration:
     changes = {}
     for field, code in CODES.items():
         if getattr(configuration, field) == getattr(defaults, field):
-            changes[field] = coded(getattr(defaults, field) or defaults.size_exceeded_reply(), code)
+            changes[field] = coded(getattr(defaults, field) or defaults.size_exceeded_reply(), code).line
     return configuration.but(**changes)

@@ -33,6 +33,10 @@ def forget_unfinished(message: Message) -> None:
         message.forget_from_mailfrom()
 
 
+def record_nothing(_message: Message, _request: str, _response: str, _argument: str | None) -> None:
+    pass
+
+
 def record_helo(message: Message, request: str, response: str, argument: str | None) -> None:
     message.helo_request = request
     message.helo_response = response

@@ -36,6 +36,7 @@ def test_all_messages_in_order_with_all_fields(server: Server) -> None:
         "msg_request_encoding": "utf-8",
         "mailfrom_parameters": {},
         "rcptto_parameters": [],
+        "tls": "",
         "rules": [],
     }
     expected |= {"rcptto_request_response": [list(pair) for pair in kept.rcptto_request_response]}

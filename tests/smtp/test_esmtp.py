@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from smtpmock_cli import Configuration, Rule
+from smtpmock_cli.sessions import command_table
 from smtpmock_cli.settings import REPLIES
 from smtpmock_cli.smtp import status_codes
-from smtpmock_cli.smtp.commands import command_table
 from tests.helpers import BODY, HELO, MAIL, RCPT, Played, play
 
 EHLO = b"EHLO example.com\r\n"

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtpmock_cli import Configuration
+from smtpmock_cli.sessions import command_table
 from smtpmock_cli.smtp import events
-from smtpmock_cli.smtp.commands import command_table
 from smtpmock_cli.smtp.session import LINE_LIMIT, Session, State
 from tests.helpers import BODY, ENVELOPE, HELO, MAIL, RCPT, TRANSACTION, Played, play, play_pieces, pull
 
