@@ -25,6 +25,7 @@ from .settings import (
 if TYPE_CHECKING:
     from .rule import Rule
 
+AUTH_MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5")
 STARTTLS, REQUIRED, IMPLICIT = TLS_MODES = ("starttls", "required", "implicit")
 
 _UNAVAILABLE = "421 Service not available"
@@ -152,6 +153,26 @@ class Configuration(Settings):
         takes="one of " + ", ".join(TLS_MODES),
         fixed=True,
     )
+    auth_users: Sequence[str] = setting(
+        "authUsers",
+        EXTENSIONS,
+        "who gets in by AUTH, each user:password; turns AUTH on",
+        default=(),
+        shown_default="nobody",
+        pattern="[^:\\x00]+:[^\\x00]*",
+        takes="users, each with a colon and a password",
+        secret=True,
+    )
+    auth_mechanisms: Sequence[str] = setting(
+        "authMechanisms",
+        EXTENSIONS,
+        "how AUTH goes; turns it on",
+        default=(),
+        shown_default=",".join(AUTH_MECHANISMS),
+        pattern="|".join(AUTH_MECHANISMS),
+        takes="some of " + ", ".join(AUTH_MECHANISMS),
+    )
+    auth_required: bool = setting("authRequired", EXTENSIONS, "refuse mail before AUTH; turns it on", default=False)
 
     rules: Sequence[Rule] = setting(
         "rules",
@@ -178,6 +199,7 @@ class Configuration(Settings):
     response_delay_data: int = seconds("responseDelayData", DELAYS, "delay of the reply to DATA", default=0)
     response_delay_message: int = seconds("responseDelayMessage", DELAYS, "delay of the reply to the body", default=0)
     response_delay_starttls: int = seconds("responseDelayStarttls", DELAYS, "delay of the reply to STARTTLS", default=0)
+    response_delay_auth: int = seconds("responseDelayAuth", DELAYS, "delay of the verdict on AUTH", default=0)
     response_delay_rset: int = seconds("responseDelayRset", DELAYS, "delay of the reply to RSET", default=0)
     response_delay_noop: int = seconds("responseDelayNoop", DELAYS, "delay of the reply to NOOP", default=0)
     response_delay_quit: int = seconds("responseDelayQuit", DELAYS, "delay of the reply to QUIT", default=0)
@@ -250,6 +272,13 @@ class Configuration(Settings):
         "to what has to wait for STARTTLS",
         default="530 Must issue a STARTTLS command first",
     )
+    msg_auth_received: str = reply("msgAuthReceived", "to AUTH that succeeded", default="235 Authentication successful")
+    msg_invalid_auth: str = reply(
+        "msgInvalidAuth", "to AUTH that failed", default="535 Authentication credentials invalid"
+    )
+    msg_auth_required: str = reply(
+        "msgAuthRequired", "to what has to wait for AUTH", default="530 Authentication required"
+    )
     msg_invalid_cmd_rset_sequence: str = reply("msgInvalidCmdRsetSequence", "to RSET before HELO", default=_HELO_FIRST)
     msg_invalid_cmd_rset_arg: str = reply("msgInvalidCmdRsetArg", "to RSET with an argument", default=_INVALID_COMMAND)
     msg_rset_received: str = reply("msgRsetReceived", "to RSET", default=_OK)
@@ -271,9 +300,14 @@ class Configuration(Settings):
         return (self.tls_mode or STARTTLS) if self.tls_cert or self.tls_self_signed else ""
 
     @property
+    def offers_auth(self) -> bool:
+        """Whether AUTH is known, though perhaps nobody gets in."""
+        return bool(self.auth_users or self.auth_mechanisms) or self.auth_required
+
+    @property
     def is_extended(self) -> bool:
         """Whether sessions know more than the reference's commands."""
-        return self.speaks_esmtp or bool(self.tls)
+        return self.speaks_esmtp or bool(self.tls) or self.offers_auth
 
     def contradiction(self) -> str:
         if self.tls_cert and self.tls_self_signed:

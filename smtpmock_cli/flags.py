@@ -30,23 +30,26 @@ class GoType(click.ParamType[Any]):
     """A type of Go's flag package. ``name`` is what the usage calls it."""
 
     kind = ""
+    secret = False
 
     def fail_go(self, value: str, param: click.Parameter | None, reason: str) -> Any:
         """Refuse a value as Go does."""
         flag = param.opts[0] if param is not None else ""
-        raise click.UsageError(f"invalid {self.kind}value {quote(value)} for {self.label(flag)}: {reason}")
+        shown = "" if self.secret else f"{quote(value)} "
+        raise click.UsageError(f"invalid {self.kind}value {shown}for {self.label(flag)}: {reason}")
 
     def label(self, flag: str) -> str:
         return f"flag {flag}"
 
 
 class GoText(GoType):
-    """A text; ``fault`` tells what is wrong with it, if anything."""
+    """A text, as a setting takes it."""
 
     name = "string"
 
-    def __init__(self, fault: Callable[[Any], str]) -> None:
-        self._fault = fault
+    def __init__(self, setting: Setting) -> None:
+        self._fault = setting.fault
+        self.secret = setting.secret
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         fault = self._fault(value)
@@ -196,7 +199,7 @@ def _go_type(setting: Setting) -> GoType:
     if setting.kind is int:
         return GoInt(setting.minimum)
     if setting.kind in (str, tuple):
-        return (GoText if setting.kind is str else GoList)(setting.fault)
+        return (GoText if setting.kind is str else GoList)(setting)
     return {bool: GoBool, RULES: GoRules}[setting.kind]()
 
 

@@ -22,11 +22,15 @@ class Message:
     ``rcptto_parameters``, the latter one for each of ``forward_paths``, are what stood behind an accepted
     address under ESMTP: keyword in upper case to value, which is empty where there was none. ``chunks`` says
     how many chunks of BDAT were taken for its body. ``tls`` is the version of TLS that it came by, as
-    ``TLSv1.3``; empty where it came in plaintext.
+    ``TLSv1.3``; empty where it came in plaintext. ``auth`` says whether AUTH succeeded before it,
+    ``auth_mechanism`` and ``auth_username`` how and as whom it was tried last.
     """
 
     __slots__ = (
         "__weakref__",
+        "auth",
+        "auth_mechanism",
+        "auth_username",
         "chunks",
         "client_address",
         "data",
@@ -133,6 +137,9 @@ class Message:
         record["mailfrom_parameters"] = _parameter_texts(self.mailfrom_parameters)
         record["rcptto_parameters"] = [_parameter_texts(parameters) for parameters in self.rcptto_parameters]
         record["tls"] = self.tls
+        record["auth"] = self.auth
+        record["auth_mechanism"] = self.auth_mechanism
+        record["auth_username"] = line_text(self.auth_username)
         record["rules"] = self.rules
         return record
 
@@ -164,10 +171,13 @@ class Message:
         if self.helo_request[:4].upper() != "EHLO":
             return "SMTP"
         name = "UTF8SMTP" if "SMTPUTF8" in self.mailfrom_parameters else "ESMTP"
-        return name + ("S" if self.tls else "")
+        return name + ("S" if self.tls else "") + ("A" if self.auth else "")
 
     def forget_from_tls(self) -> None:
         self.tls = ""
+        self.auth = False
+        self.auth_mechanism = ""
+        self.auth_username = ""
         self.forget_from_helo()
 
     def forget_from_helo(self) -> None:
@@ -208,6 +218,9 @@ class Message:
     def inherit(self, other: Message) -> None:
         """Start where another message of the same session stood after its HELO."""
         self.tls = other.tls
+        self.auth = other.auth
+        self.auth_mechanism = other.auth_mechanism
+        self.auth_username = other.auth_username
         self.helo_request = other.helo_request
         self.helo_response = other.helo_response
         self.helo = other.helo

@@ -35,6 +35,10 @@ def command_table(configuration: Configuration) -> CommandTable:
         from .smtp.esmtp import extended_table  # only here: its grammar would cost each start
 
         return extended_table(configuration)
+    if configuration.rules:
+        from .smtp.occasion import concealed  # only here, as above
+
+        return plain_table(configuration).but(shown=concealed)  # a rule may have answered AUTH
     return plain_table(configuration)
 
 

@@ -29,11 +29,12 @@ class Setting:
     :param kind: its type, where that is not the default's.
     :param fixed: whether it cannot change while a server runs.
     :param pattern: what its text, or each of its texts, has to match as a whole, and ``takes`` says in words.
+    :param secret: whether its value is not to be shown.
     """
 
     __slots__ = (
-        *("default", "field", "fixed", "flag", "group", "help", "kind", "minimum", "pattern", "shown_default", "takes"),
-        "unit",
+        *("default", "field", "fixed", "flag", "group", "help", "kind", "minimum", "pattern", "secret"),
+        *("shown_default", "takes", "unit"),
     )
 
     def __init__(
@@ -50,6 +51,7 @@ class Setting:
         fixed: bool = False,
         pattern: str = "",
         takes: str = "",
+        secret: bool = False,
     ) -> None:
         self.field = ""
         self.flag = flag
@@ -64,6 +66,7 @@ class Setting:
         self.fixed = fixed
         self.pattern = pattern
         self.takes = takes
+        self.secret = secret
 
     def fault(self, value: Any) -> str:
         """What it takes, where a text, or one of a list's, is none of that."""
@@ -73,6 +76,10 @@ class Setting:
 
         texts = [value] if isinstance(value, str) else value
         return "" if all(fullmatch(self.pattern, text) for text in texts) else f"takes {self.takes}"
+
+    def shown(self, value: Any) -> str:
+        """The value, for an error's text."""
+        return "what was given" if self.secret else repr(value)
 
     def __set_name__(self, _: type, name: str) -> None:
         self.field = name
@@ -133,7 +140,7 @@ class Settings:
 
     def __repr__(self) -> str:
         changed = (
-            f"{known.field}={value!r}"
+            f"{known.field}={'...' if known.secret else repr(value)}"
             for known in self.SETTINGS
             if (value := self.__dict__[known.field]) != known.default
         )
@@ -153,13 +160,13 @@ def _checked(known: Setting, value: Any) -> Any:
     if kind is tuple:
         is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
         if not is_list or not all(isinstance(item, str) and _is_encodable(item) for item in value):
-            raise ConfigurationError(f"{known.field} takes a list of texts, not {value!r}")
+            raise ConfigurationError(f"{known.field} takes a list of texts, not {known.shown(value)}")
         value = tuple(value)
     elif type(value) is not kind or (kind is str and not _is_encodable(value)):
         raise ConfigurationError(f"{known.field} takes {_KIND_NAMES[kind]}, not {value!r}")
     fault = known.fault(value) if known.pattern else ""
     if fault:
-        raise ConfigurationError(f"{known.field} {fault}, not {value!r}")
+        raise ConfigurationError(f"{known.field} {fault}, not {known.shown(value)}")
     if kind is int and known.minimum is not None and value < known.minimum:
         raise ConfigurationError(f"{known.field} takes a number from {known.minimum} on, not {value}")
     if kind is int and value > _LARGEST:

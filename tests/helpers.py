@@ -20,6 +20,7 @@ from smtpmock_cli import Configuration
 from smtpmock_cli.flags import GoCommand
 from smtpmock_cli.message import Message
 from smtpmock_cli.sessions import command_table
+from smtpmock_cli.settings import Setting
 from smtpmock_cli.smtp import events
 from smtpmock_cli.smtp.rules import Rules, Script
 from smtpmock_cli.smtp.session import Session
@@ -45,6 +46,14 @@ def recording(name: str) -> Any:
 def recorded_bytes(value: str | dict[str, str]) -> bytes:
     """A recorded text as bytes; what was not UTF-8 is recorded in base 64."""
     return base64.b64decode(value["b64"]) if isinstance(value, dict) else value.encode()
+
+
+def example(known: Setting) -> tuple[str, Any]:
+    """A value that a setting takes, as a flag has it and as Python has it."""
+    of_field = {"tls_mode": "implicit", "auth_users": "a:b,c:d", "auth_mechanisms": "PLAIN,LOGIN", "extensions": "A,B"}
+    text = of_field.get(known.field) or {bool: "true", int: "1", tuple: "a,b", str: f"299 {known.flag}"}[known.kind]
+    values: dict[Any, Any] = {bool: True, int: 1, tuple: tuple(text.split(","))}
+    return text, values.get(known.kind, text)
 
 
 def configuration(flags: Sequence[str]) -> Configuration:

@@ -5,8 +5,8 @@ import pytest
 
 from smtpmock_cli import Configuration
 from smtpmock_cli.flags import quote
-from smtpmock_cli.settings import RULES
-from tests.helpers import configuration
+from smtpmock_cli.settings import RULES, Setting
+from tests.helpers import configuration, example
 
 
 @pytest.mark.parametrize(
@@ -84,12 +84,12 @@ def test_a_value_may_look_like_a_flag_or_hold_an_equals_sign() -> None:
 
 
 @pytest.mark.parametrize("known", Configuration.SETTINGS, ids=lambda known: known.field)
-def test_every_field_can_be_set_by_its_flag(known: object) -> None:
-    field, flag, kind = known.field, known.flag, known.kind  # type: ignore[attr-defined]
-    if kind is RULES:
+def test_every_field_can_be_set_by_its_flag(known: Setting) -> None:
+    if known.kind is RULES:
         pytest.skip("its value is a file: tests/test_rule.py")
-    text, value = {bool: ("true", True), int: ("5", 5), str: ("x", "x"), tuple: ("x,y", ("x", "y"))}[kind]
-    assert getattr(configuration([f"-{flag}={text}"]), field) == value
+    text, value = example(known)
+    needed = ["-tlsCert=cert.pem"] if known.field in ("tls_key", "tls_mode") else []
+    assert getattr(configuration([*needed, f"-{known.flag}={text}"]), known.field) == value
 
 
 @pytest.mark.parametrize(

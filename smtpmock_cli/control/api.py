@@ -124,7 +124,7 @@ class Api:
     def _configuration(self, request: Request) -> Answer:
         request.parameters()
         now = self._under_way.configuration
-        return json_response({known.field: getattr(now, known.field) for known in changeable()})
+        return json_response({known.field: getattr(now, known.field) for known in changeable() if not known.secret})
 
     def _change_configuration(self, request: Request) -> Answer:
         request.parameters()

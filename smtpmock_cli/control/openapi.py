@@ -128,7 +128,7 @@ def _schemas() -> dict[str, Schema]:
                 "message": whole(_record(), description="the record of the transaction under way"),
             }
         ),
-        "Configuration": whole({known.field: _of_setting(known) for known in changeable()}),
+        "Configuration": whole({known.field: _of_setting(known) for known in changeable() if not known.secret}),
         "Change": {
             "type": "object",
             "properties": {known.field: {"anyOf": [_of_setting(known), {"type": "null"}]} for known in changeable()},
@@ -148,6 +148,9 @@ def _record() -> dict[str, Schema]:
         "mailfrom_parameters": parameters,
         "rcptto_parameters": {**listed(parameters), "description": "for each of the forward paths"},
         "tls": {**TEXT, "description": "the version of TLS; empty where there was none"},
+        "auth": TRUTH,
+        "auth_mechanism": TEXT,
+        "auth_username": TEXT,
         "rules": listed(TEXT),
     }
 

@@ -30,6 +30,12 @@ def plain(address: tuple[Any, ...]) -> tuple[str, int]:
     return (host.removeprefix("::ffff:") if "." in host else host), port
 
 
+def host_port(address: tuple[str, int]) -> str:
+    """An address as the log has it."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Protocol(Interface):
     """What speaks over a connection. Each call may send, pause or close."""
 

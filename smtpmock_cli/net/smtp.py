@@ -16,7 +16,7 @@ from ..message import Message, line_text
 from ..smtp import events
 from ..smtp.commands import CommandTable
 from ..smtp.session import Session, State
-from .connection import Connection
+from .connection import Connection, host_port
 from .loop import Loop, Timer
 
 if TYPE_CHECKING:
@@ -39,7 +39,12 @@ class Phase(Enum):
 
 
 PLAYING, FINISHING, OVER = Phase
-_STATES = {State.BODY: "message body", State.SECURING: "TLS handshake", State.HUNG: "nothing, by a rule"}
+_STATES = {
+    State.BODY: "message body",
+    State.RESPONSE: "response to AUTH's challenge",
+    State.SECURING: "TLS handshake",
+    State.HUNG: "nothing, by a rule",
+}
 _COMMAND, _DELAY, _CLIENT = "command", "response delay", "client to take replies"
 WAITS = (_COMMAND, *_STATES.values(), _DELAY, _CLIENT)
 """What a session can wait for."""
@@ -239,7 +244,7 @@ class SmtpProtocol:
         self._answered = True
         self._response = answer.line
         self._connection.send(answer.wire)
-        if self._phase is FINISHING and self._session.state is not State.BODY:
+        if self._phase is FINISHING and self._session.state not in (State.BODY, State.RESPONSE):
             self._session.end()
         if self._connection.is_blocked:
             self._connection.set_deadline(self._timeout)
@@ -284,13 +289,8 @@ class SmtpProtocol:
                 self._take_note(event)
 
     def _log_trouble(self, reason: str, sending: bool) -> None:
-        server, client = _host_port(self._connection.server), _host_port(self._connection.client)
+        server, client = host_port(self._connection.server), host_port(self._connection.client)
         if sending:
             self._log.warning(f"write tcp {server}->{client}: {reason}")
         else:
             self._log.error(f"read tcp {server}->{client}: {reason}")
-
-
-def _host_port(address: tuple[str, int]) -> str:
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -100,7 +100,7 @@ class Reception:
     def answer(self, session: Session) -> None:
         """Answer what is whole."""
         if self._chunk is None:
-            session.answer_body()
+            answer_body(session)
         else:
             self._chunk.answer(session)
 
@@ -108,6 +108,27 @@ class Reception:
         self._cut_after -= count
         if not self._cut_after and self._fired is not None:
             self._fired.break_off(session)
+
+
+NOTHING = Reception(Body(0))
+
+
+def answer_body(session: Session, fired: FiredRule | None = None) -> None:
+    """Answer the session's body, which is whole; ``fired`` is a rule that decides on it already."""
+    message, row, content = session.message, session.table.body, session.reception.body.content()
+    session.reception = NOTHING
+    message.msg = content is not None
+    message.msg_request = content or b""
+    answer = row.accepted if message.msg else row.too_big
+    if fired is None and session.script is not None:
+        fired = session.script.on_message(message)
+    if fired is not None:
+        reply, message.msg = fired.answer(answer, message.msg)
+        message.msg_response = reply.line if reply is not None else ""
+        fired.follow(session, reply, message.msg, row.delay)
+        return
+    message.msg_response = answer.line
+    session.reply(answer, row.delay, ends=session.table.fail_fast and not message.msg)
 
 
 def _unsure_tail(data: bytes) -> int:

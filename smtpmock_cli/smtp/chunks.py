@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from ..message import Message
 from . import transaction
-from .body import Reception
+from .body import Reception, answer_body
 from .commands import Command
-from .events import Reply
+from .events import Reply, RequestReceived
 
 if TYPE_CHECKING:
     from .session import Session
@@ -65,6 +65,7 @@ def record_chunk(message: Message, request: str, response: str, argument: str | 
 
 def play_chunk(session: Session, row: Command, line: str, argument: str | None) -> None:
     """Have the session take a chunk, and answer it then."""
+    session.tell(RequestReceived(line))
     Chunk(row, session, line, argument).begin(session)
 
 
@@ -89,7 +90,7 @@ class Chunk:
     def begin(self, session: Session) -> None:
         """Have the session take the octets."""
         _, is_accepted = self._verdict
-        body = session.body
+        body = session.reception.body
         if not (is_accepted and session.message.chunks and isinstance(body, Chunks)):
             body = Chunks(session.table.body.limit if is_accepted else 0)
         body.due = self._size
@@ -101,9 +102,9 @@ class Chunk:
         answer, is_accepted = self._verdict
         if is_accepted:
             message.chunks += 1
-            if self._is_last or session.body.size > session.table.body.limit:
+            if self._is_last or session.reception.body.size > session.table.body.limit:
                 self._row.record(message, self._line, "", self._line)
-                session.answer_body(self._fired)
+                answer_body(session, self._fired)
                 message.data_response = message.msg_response
                 return
             answer = Reply(answer.line.format(self._size))

@@ -112,6 +112,8 @@ class CommandTable(_Row):
     """Whether a message after a complete one needs RSET between them."""
     tls_first: bool = False
     """Whether a TLS handshake comes before the greeting."""
+    shown: Callable[[str], str] | None = None
+    """What a line that is no command is shown as, where it may hold what is not to be shown."""
 
 
 def plain_table(configuration: Configuration) -> CommandTable:

@@ -14,6 +14,7 @@ from .chunks import chunk_argument, is_next, play_chunk, record_chunk
 from .commands import COMMAND, Command, CommandTable, plain_table, recogniser
 from .events import Reply
 from .extensions import USUAL, Offer, Parameters
+from .occasion import concealed
 from .path import Path
 from .status_codes import Say, coded, plainly, with_codes
 
@@ -58,9 +59,9 @@ class Ehlo(Command):
 
 
 def extended_table(configuration: Configuration) -> CommandTable:
-    """The table of a configuration with ESMTP or TLS."""
+    """The table of a configuration with ESMTP, TLS or AUTH."""
     words = (configuration.extensions or USUAL) if configuration.speaks_esmtp else ()
-    offer = Offer(words)
+    offer = Offer([*words, *security.keywords(configuration)[1]])
     is_coded = "ENHANCEDSTATUSCODES" in offer
     say = coded if is_coded else plainly
     configuration = with_codes(configuration) if is_coded else configuration
@@ -76,6 +77,7 @@ def extended_table(configuration: Configuration) -> CommandTable:
         line_too_long=say(table.line_too_long.line, "5.5.2"),
         needs_rset=not configuration.speaks_esmtp,
         tls_first=configuration.tls == IMPLICIT,
+        shown=concealed,
     )
 
 

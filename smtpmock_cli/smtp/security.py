@@ -1,35 +1,46 @@
-"""The rows of TLS, and what the others demand of it (RFC 3207)."""
+"""The rows of TLS and AUTH, and what is demanded of the others (RFC 3207, RFC 4954)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
-from ..configuration import IMPLICIT, REQUIRED, Configuration
+from ..configuration import AUTH_MECHANISMS, REQUIRED, STARTTLS, Configuration
 from ..message import Message
 from . import grammar, transaction
+from .auth import Auth
 from .commands import TLS, Command
 from .events import Reply
 from .status_codes import Say
 
 _WITHOUT_TLS = ("EHLO", "STARTTLS", "NOOP", "QUIT")
 """What is answered before TLS even where that is required (RFC 3207 section 4)."""
+_WITHOUT_AUTH = (*_WITHOUT_TLS, "AUTH", "HELO", "RSET")
+"""What is answered before AUTH even where that is required (RFC 4954 section 6)."""
 
 
 def verbs(configuration: Configuration) -> list[str]:
-    """The commands that come with it."""
-    return ["STARTTLS"] if configuration.tls else []
+    """The commands that come with them."""
+    return ["STARTTLS"] * bool(configuration.tls) + ["AUTH"] * configuration.offers_auth
 
 
 def keywords(configuration: Configuration) -> tuple[list[str], list[str]]:
-    """What EHLO offers for it, in plaintext and in TLS."""
-    return ["STARTTLS"] if configuration.tls not in ("", IMPLICIT) else [], []
+    """What EHLO offers for them, in plaintext and in TLS."""
+    auth = [f"AUTH {' '.join(_mechanisms(configuration))}"] * configuration.offers_auth
+    starttls = ["STARTTLS"] * (configuration.tls in (STARTTLS, REQUIRED))
+    return starttls + (auth if configuration.tls != REQUIRED else []), auth
 
 
 def secured(configuration: Configuration, rows: Mapping[str, Command], say: Say) -> dict[str, Command]:
-    """The rows with those that come with it, and with what it demands of them."""
+    """The rows with those that come with them, and with what they demand."""
     rows = {**rows}
     if configuration.tls:
         rows["STARTTLS"] = _starttls(configuration, say)
+    if configuration.offers_auth:
+        rows["AUTH"] = _auth(configuration, say)
+    if configuration.auth_required:
+        refusal = Reply(configuration.msg_auth_required)
+        rows |= _demanding(rows, rows.keys() - _WITHOUT_AUTH, _is_proven, refusal)
     if configuration.tls == REQUIRED:
         refusal = Reply(configuration.msg_starttls_required)
         rows |= _demanding(rows, rows.keys() - _WITHOUT_TLS, _in_tls, refusal)
@@ -69,6 +80,56 @@ def _starttls(configuration: Configuration, say: Say) -> Command:
 
 def _starttls_argument(line: str) -> str | None:
     return line if grammar.is_word("starttls", line) else None
+
+
+def _auth(configuration: Configuration, say: Say) -> Command:
+    auth = Auth(
+        configuration.auth_users,
+        _mechanisms(configuration),
+        _nonce(configuration.seed),
+        accepted=Reply(configuration.msg_auth_received),
+        invalid=Reply(configuration.msg_invalid_auth),
+        cancelled=say("501 Authentication cancelled", "5.7.0"),
+        not_base64=say("501 Response is not valid base 64", "5.5.2"),
+        not_offered=say("504 Authentication mechanism is not offered", "5.5.4"),
+    )
+    return Command(
+        on="auth",
+        forgets=transaction.forget_nothing,
+        in_sequence=_may_auth,
+        out_of_sequence=say("503 Bad sequence of commands. AUTH should be used once, before MAIL FROM", "5.5.1"),
+        argument=_auth_argument,
+        bad_argument=say("501 AUTH requires a mechanism", "5.5.4"),
+        refusals=(),
+        accepted=auth.accepted,
+        record=transaction.record_nothing,
+        delay=configuration.response_delay_auth,
+        by_verb=True,
+        plays=auth.play,
+    )
+
+
+def _mechanisms(configuration: Configuration) -> Sequence[str]:
+    return configuration.auth_mechanisms or AUTH_MECHANISMS
+
+
+def _nonce(seed: int | None) -> Callable[[], int]:
+    from random import Random  # only here: few servers have AUTH
+
+    return partial(Random(seed).getrandbits, 64)
+
+
+def _auth_argument(line: str) -> str | None:
+    """The mechanism, and the initial response if there is one."""
+    return line.partition(" ")[2].strip() or None
+
+
+def _may_auth(message: Message) -> bool:
+    return transaction.outside_transaction(message) and not message.auth
+
+
+def _is_proven(message: Message) -> bool:
+    return message.auth
 
 
 def _in_tls(message: Message) -> bool:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from ..message import Message
 from . import events
-from .body import Body, Reception
+from .body import NOTHING, Body, Reception
 from .commands import BODY, CLOSE, TLS, Command, CommandTable
 from .events import Event, Reply
 from .grammar import decode_line
 
 if TYPE_CHECKING:
-    from .chunks import Chunks
+    from .auth import Exchange
     from .rules import FiredRule, Script
 
 LINE_LIMIT = 64 * 1024
@@ -35,14 +35,14 @@ class State(Enum):
     COMMAND = "a command's line"
     REST_OF_LINE = "the rest of a line that was too long"
     BODY = "a line of a message's body"
+    RESPONSE = "a response to a challenge of AUTH"
     SECURING = "of a TLS handshake, and so not for the session"
     HUNG = "nothing that is ever answered"
     ENDED = "of no interest any more"
 
 
 # Looked up for every command, and slow to find in an Enum.
-_COMMAND, _REST_OF_LINE, _BODY, _SECURING, _HUNG, _ENDED = State
-_NOTHING = Reception(Body(0))
+_COMMAND, _REST_OF_LINE, _BODY, _RESPONSE, _SECURING, _HUNG, _ENDED = State
 
 
 class Session:
@@ -53,11 +53,12 @@ class Session:
 
     __slots__ = (
         "_buffer",
+        "_exchange",
         "_input_ended",
         "_pending",
-        "_reception",
         "_searched",
         "message",
+        "reception",
         "script",
         "state",
         "table",
@@ -71,7 +72,9 @@ class Session:
         """The rules for it; likewise."""
         self.message = Message()
         """The transaction under way; its events hand it over once it has ended."""
-        self._reception = _NOTHING
+        self.reception = NOTHING
+        """The body under way."""
+        self._exchange: Exchange | None = None
         self._buffer = bytearray()
         self._searched = 0
         self._input_ended = False
@@ -84,12 +87,7 @@ class Session:
     @property
     def body_size(self) -> int:
         """How many bytes of the body under way have arrived, its dots taken out."""
-        return self.body.size
-
-    @property
-    def body(self) -> Body | Chunks:
-        """The body under way, or what has come of it by chunks."""
-        return self._reception.body
+        return self.reception.body.size
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer, cut anywhere."""
@@ -142,12 +140,12 @@ class Session:
     def _read(self) -> bool:
         """Move on by what is buffered; False where nothing can be made of it yet."""
         state = self.state
-        if state is _COMMAND:
-            return self._read_command()
+        if state is _COMMAND or state is _RESPONSE:
+            return self._read_line()
         if state is _BODY:
-            if self._reception.read(self, self._buffer):
+            if self.reception.read(self, self._buffer):
                 self.state = _COMMAND
-                self._reception.answer(self)
+                self.reception.answer(self)
             return True
         if state is _REST_OF_LINE:
             return self._skip_line()
@@ -165,18 +163,22 @@ class Session:
         self.state = _ENDED
         self._pending.append(events.TransactionEnded(self.message))
 
-    def _read_command(self) -> bool:
+    def _read_line(self) -> bool:
         end = self._buffer.find(b"\n", self._searched, LINE_LIMIT)
         if end < 0:
             return self._wait_for_line()
         line = decode_line(self._buffer[:end])
         del self._buffer[: end + 1]
         self._searched = 0
-        self._pending.append(events.RequestReceived(line))
+        if self.state is _RESPONSE and self._exchange is not None:
+            self.state = _COMMAND
+            self._exchange.respond(self, line)
+            return True
         command, argument = self.table.recognise(line)
         if command is None:
             self._refuse(line)
         elif command.plays is None:
+            self._pending.append(events.RequestReceived(line))
             self._obey(command, line, argument)
         else:
             command.plays(self, command, line, argument)
@@ -202,6 +204,8 @@ class Session:
 
     def _refuse(self, line: str) -> None:
         """Answer what is no command; but for a rule, that is no failure to end the session for."""
+        shown = self.table.shown
+        self._pending.append(events.RequestReceived(line if shown is None else shown(line)))
         fired = self.script.on_unknown(line, self.message) if self.script is not None else None
         self._say(self.table.unrecognised, fired, succeeded=False)
 
@@ -254,9 +258,15 @@ class Session:
         self.state = _SECURING
         self._pending.append(events.START_TLS)
 
+    def await_response(self, exchange: Exchange) -> None:
+        """Take the next line as a response to AUTH's challenge, unless a rule has ended the session."""
+        if self.state is _COMMAND:
+            self.state = _RESPONSE
+            self._exchange = exchange
+
     def receive(self, reception: Reception) -> None:
         """Take a body from now on."""
-        self._reception = reception
+        self.reception = reception
         if reception.body.due == 0:
             reception.answer(self)
         else:
@@ -268,23 +278,6 @@ class Session:
             self.message = Message()
             self.message.inherit(finished)
             self._pending.append(events.TransactionEnded(finished))
-
-    def answer_body(self, fired: FiredRule | None = None) -> None:
-        """Answer the body, which is there; ``fired`` is a rule that decides on it already."""
-        message, row, content = self.message, self.table.body, self.body.content()
-        self._reception = _NOTHING
-        message.msg = content is not None
-        message.msg_request = content or b""
-        answer = row.accepted if message.msg else row.too_big
-        if fired is None and self.script is not None:
-            fired = self.script.on_message(message)
-        if fired is not None:
-            reply, message.msg = fired.answer(answer, message.msg)
-            message.msg_response = reply.line if reply is not None else ""
-            fired.follow(self, reply, message.msg, row.delay)
-            return
-        message.msg_response = answer.line
-        self.reply(answer, row.delay, ends=self.table.fail_fast and not message.msg)
 
     def reply(self, answer: Reply, delay: float = 0, *, ends: bool = False) -> None:
         """Reply, after ``delay`` seconds; ``ends`` where that is the last."""

@@ -24,6 +24,11 @@ def after_rcptto(message: Message) -> bool:
     return message.helo and message.mailfrom and message.rcptto
 
 
+def outside_transaction(message: Message) -> bool:
+    """After HELO, and not between MAIL and the end of its message (RFC 5321 section 4.1.4)."""
+    return message.helo and not (message.mailfrom and not message.msg_response)
+
+
 def forget_nothing(_: Message) -> None:
     pass
 

@@ -5,6 +5,7 @@ What a client says is what its user sees, so it is compared as text: the exit co
 
 from __future__ import annotations
 
+import json
 import smtplib
 import subprocess
 from collections.abc import Callable, Sequence
@@ -91,13 +92,14 @@ def with_smtplib(sending: Sending, send: Callable[[smtplib.SMTP], object]) -> st
     return f"exit 0\n{refused}"
 
 
-def curl(sending: Sending) -> str:
+def curl(sending: Sending, *options: str, scheme: str = "smtp") -> str:
     return run(
         found(tools.curl),
         *("--disable", "--noproxy", "*", "--silent", "--show-error"),
-        f"smtp://{HOST}:{sending.port}/{NAME}",
+        f"{scheme}://{HOST}:{sending.port}/{NAME}",
         *("--mail-from", SENDER, "--upload-file", sending.file()),
         *(word for recipient in sending.recipients for word in ("--mail-rcpt", recipient)),
+        *options,
     )
 
 
@@ -117,15 +119,23 @@ def swaks_pipelining(sending: Sending) -> str:
     return swaks(sending, "--pipeline", "--data", "-", stdin=MAIL_BYTES.removesuffix(b"\r\n"))
 
 
-def swaks(sending: Sending, *data: str, stdin: bytes = b"") -> str:
+def swaks_secured(sending: Sending, *options: str) -> str:
+    """Over TLS, or with AUTH, as the options say."""
+    data, find = ("--data", "-"), tools.swaks_with_tls
+    return swaks(sending, *data, *options, stdin=MAIL_BYTES.removesuffix(b"\r\n"), find=find)
+
+
+def swaks(sending: Sending, *data: str, stdin: bytes = b"", find: Callable[[], Tool] = tools.swaks) -> str:
     quiet = ("--config", "", "--suppress-data")
     server = ("--server", HOST, "--port", str(sending.port), "--ehlo", NAME)
     envelope = ("--from", SENDER, "--to", ",".join(sending.recipients))
-    return run(found(tools.swaks), *quiet, *server, *envelope, *data, stdin=stdin)
+    return run(found(find), *quiet, *server, *envelope, *data, stdin=stdin)
 
 
-def nodemailer(sending: Sending) -> str:
-    return script(found(tools.node_with_nodemailer), "nodemailer.cjs", sending)
+def nodemailer(sending: Sending, **options: object) -> str:
+    """With options of its transport."""
+    tool = found(tools.node_with_nodemailer)
+    return script(tool._replace(env={**tool.env, "TRANSPORT": json.dumps(options)}), "nodemailer.cjs", sending)
 
 
 def ruby_net_smtp(sending: Sending) -> str:

@@ -42,6 +42,24 @@ def swaks() -> Tool:
     return Tool([perl, str(_unpacked("swaks", "swaks") / "usr/bin/swaks")], dict(os.environ))
 
 
+def swaks_with_tls() -> Tool:
+    """swaks, whose Perl finds the module that it needs for TLS."""
+    tool = swaks()
+    perl = tool._replace(argv=[_on_path("perl", "Debian: apt-get install perl"), "-MNet::SSLeay", "-e", "1"])
+    if _exit_code(perl) == 0:
+        return tool
+    tree = _unpacked("libnet-ssleay-perl", "Perl's Net::SSLeay")
+    modules = os.pathsep.join(map(str, tree.glob("usr/lib/*/perl5/*")))
+    found = tool._replace(env={**tool.env, "PERL5LIB": modules})
+    if _exit_code(perl._replace(env=found.env)) != 0:
+        raise _missing("Perl's Net::SSLeay", "Debian: apt-get install libnet-ssleay-perl")
+    return found
+
+
+def openssl() -> Tool:
+    return Tool([_on_path("openssl", "Debian: apt-get install openssl")], dict(os.environ))
+
+
 def node_with_nodemailer() -> Tool:
     return _node_with("nodemailer")
 

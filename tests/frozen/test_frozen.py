@@ -18,8 +18,7 @@ import pytest
 
 from smtpmock_cli import Configuration
 from smtpmock_cli.configuration import changeable
-from smtpmock_cli.settings import Setting
-from tests.helpers import HELO, PATIENCE, PROGRAM, ROOT, Client, Daemon, free_port, log_texts, recorded_bytes
+from tests.helpers import HELO, PATIENCE, PROGRAM, ROOT, Client, Daemon, example, free_port, log_texts, recorded_bytes
 from tests.test_cli import (
     COMMAND_LINES,
     FORCED,
@@ -89,17 +88,12 @@ def without_stamp(text: str) -> str:
 
 def test_every_option_at_once(program: Path) -> None:
     # Those for the whole server are either the daemon's own, or have tests of their own.
-    flags = {known.flag: some_value(known) for known in changeable()}
+    flags = {known.flag: example(known)[0] for known in changeable()}
     words = ["-host=127.0.0.1", *(f"-{flag}={value}" for flag, value in flags.items())]
     with listening(program, *words) as running, Client(running.port, greeted=False) as client:
         assert client.read() == "299 msgGreeting"
         assert client.ask(b"FOO\r\n") == "299 msgInvalidCmd"
         assert client.rest() == b""  # failFast
-
-
-def some_value(known: Setting) -> str:
-    text = {bool: "true", int: "1", tuple: "a@example.com,b@example.com"}
-    return text.get(known.kind, f"299 {known.flag}")
 
 
 def test_rules(program: Path, tmp_path: Path) -> None:
