@@ -1,4 +1,4 @@
-"""Each example of the README's "From any language" does what it says, in its language."""
+"""Each example of the README that meets the HTTP API does what it says, in its language; each command line is one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +17,12 @@ from smtpmock_cli.control.openapi import document
 from tests.control.web import port, send_mail
 from tests.e2e import tools
 from tests.e2e.tools import Tool, ToolMissing
-from tests.helpers import PATIENCE, ROOT
+from tests.helpers import PATIENCE, ROOT, Client, configuration
 
-SECTION = (ROOT / "README.md").read_text("utf-8").split("## From any language")[1].split("\n## ")[0]
-CURL_LINES = re.findall(r"^curl .*", SECTION, re.MULTILINE)
+README = (ROOT / "README.md").read_text("utf-8")
+SECTION = README.split("## From any language")[1].split("\n## ")[0]
+CURL_LINES = re.findall(r"^curl .*:8025/.*", README, re.MULTILINE)
+COMMAND_LINES = re.findall(r"^script/run (.*)", README, re.MULTILINE)
 
 
 def example(language: str) -> str:
@@ -29,7 +32,7 @@ def example(language: str) -> str:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server(Configuration(http_port=0)) as running:
+    with Server(Configuration(http_port=0, tls_self_signed=True)) as running:
         send_mail(running)
         yield running
 
@@ -78,5 +81,14 @@ def test_python(server: Server) -> None:
 
 def test_there_is_a_line_for_each_of_our_endpoints() -> None:
     ours = {path for path in document()["paths"] if not path.startswith(("/api/", "/view/"))}
-    shown = {re.sub(r"/1\b", "/{id}", re.sub(r"\?.*", "", path)) for path in re.findall(r":8025(/[^\s']+)", SECTION)}
+    shown = {re.sub(r"/1\b", "/{id}", re.sub(r"\?.*", "", path)) for path in re.findall(r":8025(/[^\s']+)", README)}
     assert ours <= shown
+
+
+@pytest.mark.parametrize("line", COMMAND_LINES)
+def test_command_lines(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rules.toml").write_text("[[rule]]\non = 'any'\ndelay = 0.001\n")
+    words = [word for word in line.split() if not word.startswith(("-port=", "-httpPort="))]
+    with Server(configuration(words)) as server, Client(server.port_number) as client:
+        assert client.ask(b"NOOP\r\n")[:3] == "250"

@@ -212,6 +212,7 @@ WORDS = [line + b"\r\n" for line in GRID] + [
     b"\xff",
     b"A" * 70000,
     *(
+        *(b"AUTH PLAIN\r\n", b"AUTH LOGIN am9l\r\n", b"AGpvZQB4\r\n", b"*\r\n", b"AUTH PLAIN AGpvZQB4\r\n"),
         b"MAIL FROM:<> SIZE=5 BODY=BINARYMIME\r\n",
         b"VRFY a\r\n",
         b"BDAT 3\r\n",
@@ -227,6 +228,8 @@ SETTINGS = st.builds(
     multiple_message_receiving=st.booleans(),
     msg_size_limit=st.sampled_from([1, 10, 100000]),
     not_registered_emails=st.just(["ghost@example.com"]),
+    auth_users=st.sampled_from([(), ("joe:x",)]),
+    auth_required=st.booleans(),
     extensions=st.sampled_from([(), ("SIZE",), ("CHUNKING", "BINARYMIME", "ENHANCEDSTATUSCODES")]),
 )
 
