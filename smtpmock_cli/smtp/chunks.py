@@ -11,40 +11,45 @@ from typing import TYPE_CHECKING
 
 from ..message import Message
 from . import transaction
-from .body import Reception, answer_body
+from .body import Incoming
 from .commands import Command
 from .events import Reply, RequestReceived
 
 if TYPE_CHECKING:
+    from .rules import FiredRule
     from .session import Session
 
 _size = re.compile("bdat +([0-9]{1,20})( +last)?", re.IGNORECASE).fullmatch
 
 
-class Chunks:
-    """Collects a body, of which at most ``limit`` bytes are kept, whatever arrives."""
+class Chunks(Incoming):
+    """Collects a body, chunk by chunk."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._pieces: list[bytes] = []
-        self.size = 0
-        """Bytes so far, those over the limit too."""
-        self.due = 0
-        """How many bytes of the chunk under way are still to come."""
+    __slots__ = ("_chunk",)
+    _chunk: Chunk
+
+    def begin(self, chunk: Chunk, size: int) -> None:
+        """Take so many octets for a chunk."""
+        self._chunk = chunk
+        self.due = size
+        self.cut_by(chunk.fired)
 
     def feed(self, data: bytes) -> bytes | None:
-        """Take bytes, no more than are due; None as long as the chunk goes on, and at its end what follows it."""
+        """Take bytes, no more than are due; None as long as the chunk goes on."""
         self.due -= len(data)
-        self.size += len(data)
-        if self.size <= self._limit:
-            self._pieces.append(data)
-        else:
-            self._pieces.clear()
+        self._store(data)
         return None if self.due else b""
 
-    def content(self) -> bytes | None:
-        """The body, or None where it was over the limit."""
-        return None if self.size > self._limit else b"".join(self._pieces)
+    def answer(self, session: Session, fired: FiredRule | None = None) -> None:
+        """Have the session answer the chunk; as a whole body, where it is the last, or one too many."""
+        message, chunk = session.message, self._chunk
+        message.chunks += chunk.is_accepted
+        if not (chunk.is_accepted and (chunk.is_last or self.is_too_big)):
+            chunk.answer(session)
+            return
+        transaction.record_data(message, chunk.line, "", chunk.line)
+        super().answer(session, chunk.fired)
+        message.data_response = message.msg_response
 
 
 def chunk_argument(line: str) -> str | None:
@@ -75,41 +80,34 @@ class Chunk:
     :param argument: its line, or None where that names no size.
     """
 
-    __slots__ = ("_argument", "_fired", "_is_last", "_line", "_row", "_size", "_verdict")
+    __slots__ = ("_answer", "_argument", "_row", "_size", "fired", "is_accepted", "is_last", "line")
 
     def __init__(self, row: Command, session: Session, line: str, argument: str | None) -> None:
         self._row = row
-        self._line = line
         self._argument = argument
-        self._verdict = row.judge(session.message, argument)
-        self._fired = session.rule_for(row, line, argument)
+        self._answer, self.is_accepted = row.judge(session.message, argument)
+        self.line = line
+        self.fired = session.rule_for(row, line, argument)
         found = _size(line)
         self._size = int(found[1]) if found else 0
-        self._is_last = found is not None and found[2] is not None
+        self.is_last = found is not None and found[2] is not None
 
     def begin(self, session: Session) -> None:
         """Have the session take the octets."""
-        _, is_accepted = self._verdict
-        body = session.reception.body
-        if not (is_accepted and session.message.chunks and isinstance(body, Chunks)):
-            body = Chunks(session.table.body.limit if is_accepted else 0)
-        body.due = self._size
-        session.receive(Reception(body, self._fired, self))
+        chunks = session.body
+        if not (self.is_accepted and session.message.chunks and isinstance(chunks, Chunks)):
+            chunks = Chunks(session.table.body.limit if self.is_accepted else 0)
+        chunks.begin(self, self._size)
+        if self._size:
+            session.receive(chunks)
+        else:
+            chunks.answer(session)
 
     def answer(self, session: Session) -> None:
-        """Answer, now that they are there; the last, and one over the limit, as a body."""
-        message = session.message
-        answer, is_accepted = self._verdict
-        if is_accepted:
-            message.chunks += 1
-            if self._is_last or session.reception.body.size > session.table.body.limit:
-                self._row.record(message, self._line, "", self._line)
-                answer_body(session, self._fired)
-                message.data_response = message.msg_response
-                return
-            answer = Reply(answer.line.format(self._size))
-        if self._fired is not None:
-            session.obey_rule(self._fired, self._row, self._line, self._argument, answer, is_accepted)
+        """Answer it, after which others are to come."""
+        answer = Reply(self._answer.line.format(self._size)) if self.is_accepted else self._answer
+        if self.fired is not None:
+            session.obey_rule(self.fired, self._row, self.line, self._argument, answer, self.is_accepted)
             return
-        self._row.record(message, self._line, answer.line, self._argument if is_accepted else None)
-        session.reply(answer, self._row.delay, ends=session.table.fail_fast and not is_accepted)
+        self._row.record(session.message, self.line, answer.line, self._argument if self.is_accepted else None)
+        session.reply(answer, self._row.delay, ends=session.table.fail_fast and not self.is_accepted)

@@ -6,7 +6,7 @@ that fails answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, dataclass_transform
@@ -40,7 +40,14 @@ _LONGEST_REMEMBERED = 128
 class _Row:
     # Not: NamedTuple or dataclass, because making such a class takes ten times longer, at every start.
     def __init__(self, **fields: Any) -> None:
-        self.__dict__.update(fields)
+        # Defaults too, because what only the class has is found more slowly, at every command.
+        self.__dict__.update(self._DEFAULTS, **fields)
+
+    def __init_subclass__(cls) -> None:
+        own = {name: vars(cls)[name] for name in cls.__annotations__ if name in vars(cls)}
+        cls._DEFAULTS = {**cls._DEFAULTS, **own}
+
+    _DEFAULTS: dict[str, Any] = {}  # noqa: RUF012 - each class has its own
 
     def but(self, **changes: Any) -> Self:
         """The same row with other values."""
@@ -159,7 +166,7 @@ def _helo(configuration: Configuration) -> Command:
         out_of_sequence=Reply(configuration.msg_invalid_cmd_helo_sequence),
         argument=grammar.helo_argument,
         bad_argument=Reply(configuration.msg_invalid_cmd_helo_arg),
-        refusals=_refusals((configuration.blacklisted_helo_domains, configuration.msg_helo_blacklisted_domain)),
+        refusals=refusals((configuration.blacklisted_helo_domains, configuration.msg_helo_blacklisted_domain)),
         accepted=Reply(configuration.msg_helo_received),
         record=transaction.record_helo,
         delay=configuration.response_delay_helo,
@@ -174,7 +181,7 @@ def _mail(configuration: Configuration) -> Command:
         out_of_sequence=Reply(configuration.msg_invalid_cmd_mailfrom_sequence),
         argument=grammar.mailfrom_address,
         bad_argument=Reply(configuration.msg_invalid_cmd_mailfrom_arg),
-        refusals=_refusals((configuration.blacklisted_mailfrom_emails, configuration.msg_mailfrom_blacklisted_email)),
+        refusals=refusals((configuration.blacklisted_mailfrom_emails, configuration.msg_mailfrom_blacklisted_email)),
         accepted=Reply(configuration.msg_mailfrom_received),
         record=transaction.record_mailfrom,
         delay=configuration.response_delay_mailfrom,
@@ -190,7 +197,7 @@ def _rcpt(configuration: Configuration) -> Command:
         out_of_sequence=Reply(configuration.msg_invalid_cmd_rcptto_sequence),
         argument=grammar.rcptto_address,
         bad_argument=Reply(configuration.msg_invalid_cmd_rcptto_arg),
-        refusals=_refusals(
+        refusals=refusals(
             (configuration.blacklisted_rcptto_emails, configuration.msg_rcptto_blacklisted_email),
             (configuration.not_registered_emails, configuration.msg_rcptto_not_registered_email),
         ),
@@ -259,8 +266,9 @@ def _quit(configuration: Configuration, unrecognised: Reply) -> Command:
     )
 
 
-def _refusals(*pairs: tuple[Iterable[str], str]) -> tuple[tuple[frozenset[str], Reply], ...]:
-    return tuple((frozenset(refused), Reply(answer)) for refused, answer in pairs)
+def refusals(*pairs: tuple[Collection[str], str]) -> tuple[tuple[frozenset[str], Reply], ...]:
+    """Who is refused, and with what reply."""
+    return tuple((frozenset(refused), Reply(answer)) for refused, answer in pairs if refused)
 
 
 def recogniser(rows: dict[str, Command]) -> Callable[[str], Recognised]:

@@ -11,7 +11,7 @@ from ..configuration import IMPLICIT, Configuration
 from ..message import NO_PARAMETERS, Message
 from . import grammar, path, security, transaction
 from .chunks import chunk_argument, is_next, play_chunk, record_chunk
-from .commands import COMMAND, Command, CommandTable, plain_table, recogniser
+from .commands import COMMAND, Command, CommandTable, plain_table, recogniser, refusals
 from .events import Reply
 from .extensions import USUAL, Offer, Parameters
 from .occasion import concealed
@@ -91,7 +91,7 @@ def _esmtp_rows(configuration: Configuration, table: CommandTable, offer: Offer,
         "MAIL": mail,
         "RCPT": rcpt,
         "DATA": table.rows["DATA"].but(forgets=_forget_from_data, in_sequence=_may_be_data),
-        "VRFY": _vrfy(table, say),
+        "VRFY": _vrfy(configuration, table, say),
     }
     if "CHUNKING" in offer:
         rows["BDAT"] = _bdat(table, say)
@@ -126,12 +126,12 @@ def _path_rows(
     )
 
 
-def _vrfy(table: CommandTable, say: Say) -> Command:
+def _vrfy(configuration: Configuration, table: CommandTable, say: Say) -> Command:
     return table.rows["NOOP"].but(
         on="unknown",
         argument=_verified,
         bad_argument=say("501 VRFY requires an address", "5.5.4"),
-        refusals=table.rows["RCPT"].refusals[1:],
+        refusals=refusals((configuration.not_registered_emails, configuration.msg_rcptto_not_registered_email)),
         accepted=say("252 Cannot verify, but will take a message", "2.5.0"),
         record=transaction.record_nothing,
         delay=0,

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from ..message import Message
 from . import events
-from .body import NOTHING, Body, Reception
-from .commands import BODY, CLOSE, TLS, Command, CommandTable
+from .body import NOTHING, Body, Incoming
+from .commands import BODY, CLOSE, COMMAND, TLS, Command, CommandTable, Next
 from .events import Event, Reply
 from .grammar import decode_line
 
@@ -57,8 +57,8 @@ class Session:
         "_input_ended",
         "_pending",
         "_searched",
+        "body",
         "message",
-        "reception",
         "script",
         "state",
         "table",
@@ -72,7 +72,7 @@ class Session:
         """The rules for it; likewise."""
         self.message = Message()
         """The transaction under way; its events hand it over once it has ended."""
-        self.reception = NOTHING
+        self.body: Incoming = NOTHING
         """The body under way."""
         self._exchange: Exchange | None = None
         self._buffer = bytearray()
@@ -87,7 +87,7 @@ class Session:
     @property
     def body_size(self) -> int:
         """How many bytes of the body under way have arrived, its dots taken out."""
-        return self.reception.body.size
+        return self.body.size
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer, cut anywhere."""
@@ -143,9 +143,9 @@ class Session:
         if state is _COMMAND or state is _RESPONSE:
             return self._read_line()
         if state is _BODY:
-            if self.reception.read(self, self._buffer):
+            if self.body.read(self, self._buffer):
                 self.state = _COMMAND
-                self.reception.answer(self)
+                self.body.answer(self)
             return True
         if state is _REST_OF_LINE:
             return self._skip_line()
@@ -216,21 +216,19 @@ class Session:
             fired.follow(self, *fired.answer(reply, succeeded))
 
     def _obey(self, command: Command, line: str, argument: str | None) -> None:
-        if self.table.several_messages and command.starts_message:
+        if command.starts_message and self.table.several_messages:
             self._start_next_message()
         message = self.message
         command.forgets(message)
         answer, succeeded = command.judge(message, argument)
         fired = None if self.script is None else self.rule_for(command, line, argument)
-        if fired is None:
+        if fired is not None:
+            succeeded = self.obey_rule(fired, command, line, argument, answer, succeeded)
+        else:
             command.record(message, line, answer.line, argument if succeeded else None)
             self.reply(answer, command.delay, ends=command.next is CLOSE if succeeded else self.table.fail_fast)
-        else:
-            succeeded = self.obey_rule(fired, command, line, argument, answer, succeeded)
-        if succeeded and command.next is BODY:
-            self._await_body(fired)
-        elif succeeded and command.next is TLS and self.state is _COMMAND:
-            self._start_tls()
+        if succeeded and command.next is not COMMAND and self.state is _COMMAND:
+            self._go_on(command.next, fired)
 
     def rule_for(self, command: Command, line: str, argument: str | None) -> FiredRule | None:
         """The rule that decides on a command, if one does."""
@@ -246,10 +244,12 @@ class Session:
         fired.follow(self, reply, succeeded, command.delay, is_last=command.next is CLOSE)
         return succeeded
 
-    def _await_body(self, fired: FiredRule | None) -> None:
-        """Take the body that follows DATA, unless a rule's reply says that none does, or has ended the session."""
-        if fired is None or (fired.wants_body and self.state is _COMMAND):
-            self.receive(Reception(Body(self.table.body.limit), fired))
+    def _go_on(self, next: Next, fired: FiredRule | None) -> None:
+        """Take what follows a command; no body does where a rule's reply says so."""
+        if next is TLS:
+            self._start_tls()
+        elif next is BODY and (fired is None or fired.wants_body):
+            self.receive(Body(self.table.body.limit, fired))
 
     def _start_tls(self) -> None:
         """Forget all, and what came in plaintext behind the command too (RFC 3207 section 4.2, CVE-2011-0411)."""
@@ -264,13 +264,10 @@ class Session:
             self.state = _RESPONSE
             self._exchange = exchange
 
-    def receive(self, reception: Reception) -> None:
+    def receive(self, body: Incoming) -> None:
         """Take a body from now on."""
-        self.reception = reception
-        if reception.body.due == 0:
-            reception.answer(self)
-        else:
-            self.state = _BODY
+        self.body = body
+        self.state = _BODY
 
     def _start_next_message(self) -> None:
         finished = self.message

@@ -135,7 +135,7 @@ def test_a_chunk_without_end_keeps_no_more_than_the_limit() -> None:
     for _ in range(50):
         session.receive_data(b"x" * 4096)
         pull(session, played)
-        assert len(session._buffer) + len(session.reception.body.content() or b"") <= 1000
+        assert len(session._buffer) + len(session.body.content() or b"") <= 1000
     assert session.body_size == 50 * 4096
     assert played.replies[-1] == "250 Received"
 
