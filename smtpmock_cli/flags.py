@@ -173,26 +173,28 @@ class GoOption(click.Option):
         return f"{named.get(setting.default, setting.default)} {setting.unit}".rstrip()
 
 
-def options() -> list[click.Parameter]:
+def options() -> list[GoOption]:
     """An option for every flag of the configuration, and ``-v``, in the usage's order."""
+    return [_option(flag) for flag in (*_SETTINGS, _VERSION)]
+
+
+def _settings_by_flag() -> dict[str, list[Setting]]:
     by_flag: dict[str, list[Setting]] = {}
     for setting in Configuration.SETTINGS:
         by_flag.setdefault(setting.flag, []).append(setting)
-    made: list[click.Parameter] = [
-        GoOption(
-            flag,
-            settings[0].field,
-            tuple(settings),
-            type=_go_type(settings[0]),
-            default=settings[0].default,
-            help=settings[0].help,
-        )
-        for flag, settings in by_flag.items()
-    ]
-    return [
-        *made,
-        GoOption("v", "version", (), type=GoBool(), default=False, help="print the version and exit"),
-    ]
+    return by_flag
+
+
+_SETTINGS = _settings_by_flag()
+_VERSION = "v"
+
+
+def _option(flag: str) -> GoOption:
+    if flag == _VERSION:
+        return GoOption(flag, "version", (), type=GoBool(), default=False, help="print the version and exit")
+    settings = _SETTINGS[flag]
+    known = settings[0]
+    return GoOption(flag, known.field, tuple(settings), type=_go_type(known), default=known.default, help=known.help)
 
 
 def _go_type(setting: Setting) -> GoType:
@@ -206,17 +208,15 @@ def _go_type(setting: Setting) -> GoType:
 class GoCommand(click.Command):
     """A command whose line is read as Go's flag package reads it.
 
-    Its callback gets ``words``, what stands behind the flags; ``version``; and each field by its name.
+    Its callback gets ``words``, what stands behind the flags; ``version``; and by its name each field whose
+    flag was given.
+
+    Not: an option for each flag from the start, because making and asking them all takes a millisecond.
     """
 
     def __init__(self, name: str, callback: Callable[..., Any]) -> None:
-        super().__init__(
-            name,
-            params=options(),
-            callback=callback,
-            add_help_option=False,
-            context_settings={"allow_extra_args": True},
-        )
+        super().__init__(name, callback=callback, add_help_option=False, context_settings={"allow_extra_args": True})
+        self._given: dict[str, GoOption] = {}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Bring the line into the one form that Go and Click share, ``-flag value``, and parse it."""
@@ -227,23 +227,24 @@ class GoCommand(click.Command):
             if argument == "--":
                 break
             shared += self._in_shared_form(ctx, argument, rest)
+        self.params = [*self._given.values()]
         words = super().parse_args(ctx, [*shared, "--", *rest])
-        ctx.params["words"] = words
-        for option in self.go_options():
+        for option in self._given.values():
             for setting in option.settings:
                 ctx.params[setting.field] = ctx.params[option.settings[0].field]
+        ctx.params = {"version": False, **ctx.params, "words": words}
         return words
 
     def _in_shared_form(self, ctx: click.Context, argument: str, rest: list[str]) -> tuple[str, str]:
         flag, equals, value = argument.removeprefix("-").removeprefix("-").partition("=")
         if not flag or flag.startswith("-"):
             raise click.UsageError(f"bad flag syntax: {argument}")
-        option = next((known for known in self.go_options() if known.opts[0] == f"-{flag}"), None)
-        if option is None:
+        if flag not in _SETTINGS and flag != _VERSION:
             if flag in ("h", "help"):
                 click.echo(self.get_help(ctx), err=True)
                 ctx.exit(0)
             raise click.UsageError(f"flag provided but not defined: -{flag}")
+        option = self._given[flag] = self._given.get(flag) or _option(flag)
         if not equals:
             if option.is_boolean:
                 value = "true"
@@ -255,14 +256,11 @@ class GoCommand(click.Command):
         option.type.convert(value, option, ctx)
         return f"-{flag}", value
 
-    def go_options(self) -> list[GoOption]:
-        return [param for param in self.params if isinstance(param, GoOption)]
-
     def get_help(self, ctx: click.Context) -> str:
         """The usage text: every flag with its type, meaning and default."""
         lines = [f"Usage: {self.name} [flags]"]
         group = ""
-        for option in sorted(self.go_options(), key=lambda option: _GROUPS.index(option.group)):
+        for option in sorted(options(), key=lambda option: _GROUPS.index(option.group)):
             if option.group != group:
                 group = option.group
                 lines += ["", f"{group}:"]

@@ -19,7 +19,7 @@ TABLE = re.compile(r"(?<=Configuration -->\n).*(?=<!-- end of flags -->)", re.DO
 
 def flag_table() -> str:
     """The flags as the README shows them, from what the usage text is made of."""
-    rows = [row(option) for option in options() if isinstance(option, GoOption) and option.settings]
+    rows = [row(option) for option in options() if option.settings]
     return "\n".join(["| flag | type | default | meaning | field |", "| --- | --- | --- | --- | --- |", *rows]) + "\n"
 
 
