@@ -8,10 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median, quantiles
+
+from tests.certificates import make_certificate
 
 from . import report
 from .processes import HOST, ROOT, START_LIMIT, STOP_LIMIT, MeasurementError, free_port
@@ -29,10 +32,27 @@ def measure(*, quick: bool, rounds: int) -> bool:
     """Print the tables; False where a measurement failed. The programs take turns, ``rounds`` is not used."""
     report.title("Start-up, spawn to greeting")
     starts = STARTS // (6 if quick else 1)
-    programs = {"frozen": (str(FROZEN),), "installed by pip": (str(INSTALLED),)}
+    with tempfile.TemporaryDirectory() as folder:
+        return _measure(starts, _programs(Path(folder)))
+
+
+def _programs(folder: Path) -> dict[str, tuple[str, ...]]:
+    """What to start, by the name that the table gives it."""
+    programs: dict[str, tuple[str, ...]] = {"installed by pip": (str(INSTALLED),)}
     if not FROZEN.exists():
         report.note("The frozen program is missing: script/build makes it.")
-        del programs["frozen"]
+        return programs
+    certificate = make_certificate(folder)
+    flags = {
+        "": (),
+        ", -esmtp": ("-esmtp",),
+        ", AUTH": ("-authUsers=joe:secret",),
+        ", TLS": (f"-tlsCert={certificate.both}",),
+    }
+    return {f"frozen{name}": (str(FROZEN), *given) for name, given in flags.items()} | programs
+
+
+def _measure(starts: int, programs: dict[str, tuple[str, ...]]) -> bool:
     times: dict[str, list[float]] = {name: [] for name in ("bare interpreter", *programs)}
     try:
         for number in range(starts + 1):

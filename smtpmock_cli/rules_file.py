@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 
 from .errors import ConfigurationError, reason
 from .rule import Rule, rules
@@ -17,7 +16,8 @@ def load(path: str) -> tuple[Rule, ...]:
     :raises ConfigurationError: it can't be read, is no TOML, or a rule is wrong; the text says which and why.
     """
     try:
-        document = tomllib.loads(Path(path).read_text("utf-8"))
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib takes longer than reading the rules
+            document = tomllib.load(file)
     except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8, or no path
         raise ConfigurationError(reason(error) if isinstance(error, OSError) else f"not TOML: {error}") from None
     for key in document:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import smtpmock_cli
+from tests.certificates import Certificate
 from tests.helpers import PATIENCE, ROOT, TRANSACTION, Daemon
 
 PACKAGE = ROOT / "smtpmock_cli"
@@ -158,6 +159,28 @@ def test_a_start_imports_what_it_uses_and_no_more() -> None:
     unused |= {f"smtpmock_cli.smtp.{name}" for name in ("rules", "esmtp", "extensions", "path", "chunks", "auth")}
     assert ours.isdisjoint(unused)
     assert started - ours - imported(click_alone.stderr) <= START_BUDGET
+
+
+@pytest.mark.parametrize(
+    ("flags", "allowed"),
+    [
+        (["-esmtp"], set()),
+        (["-extensions=CHUNKING,DSN", "-authUsers=joe:secret"], set()),
+        (["-tlsCert=CERT", "-tlsMode=required"], {"ssl"}),
+        (["-rules=RULES"], {"tomllib", "typing", "datetime"}),
+    ],
+)
+def test_a_start_with_extensions_imports_what_it_uses_too(
+    flags: list[str], allowed: set[str], certificate: Certificate, tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text("[[rule]]\non = 'rcpt'\ndelay = 1\n")
+    given = [flag.replace("CERT", certificate.both).replace("RULES", str(rules)) for flag in flags]
+    with Daemon(*given, program=(sys.executable, "-X", "importtime", "-m", "smtpmock_cli")) as running:
+        running.wait_until_listening()
+        running.signal(signal.SIGTERM)
+        started = imported(running.process.communicate(timeout=PATIENCE)[1])
+    assert started & NEVER_AT_START <= allowed
 
 
 def test_the_http_api_is_imported_by_its_first_request() -> None:

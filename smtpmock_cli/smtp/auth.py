@@ -9,12 +9,12 @@ from __future__ import annotations
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from .commands import Command
 from .events import Reply, RequestReceived
 from .occasion import HIDDEN, concealed
 
+TYPE_CHECKING = False  # not from typing, whose import takes longer than all of this
 if TYPE_CHECKING:
     from .rules import FiredRule
     from .session import Session

@@ -7,7 +7,6 @@ transaction of which a chunk was refused takes no other.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from ..message import Message
 from . import transaction
@@ -15,6 +14,7 @@ from .body import Incoming
 from .commands import Command
 from .events import Reply, RequestReceived
 
+TYPE_CHECKING = False  # not from typing, whose import takes longer than all of this
 if TYPE_CHECKING:
     from .rules import FiredRule
     from .session import Session

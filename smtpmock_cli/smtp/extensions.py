@@ -28,7 +28,7 @@ _OF_MAIL: Mapping[str, Mapping[str, str]] = {
 }
 _OF_RCPT: Mapping[str, Mapping[str, str]] = {
     # RFC 3461 sections 4.1 and 4.2, and RFC 6533 section 3
-    "DSN": {"NOTIFY": f"NEVER|{_NOTICE}(?:,{_NOTICE})*", "ORCPT": f"[A-Z0-9-]+;(?:{_XTEXT}|[{WIDE}]){{1,500}}"},
+    "DSN": {"NOTIFY": f"NEVER|{_NOTICE}(?:,{_NOTICE})*", "ORCPT": f"[A-Za-z0-9-]+;(?:{_XTEXT}|{WIDE}){{1,500}}"},
 }
 
 _KNOWN = {*_OF_MAIL, "PIPELINING", "ENHANCEDSTATUSCODES", "CHUNKING", "STARTTLS"}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from ..message import Message
 from ..rule import CLOSE, CONTINUE, HANG, RESET, Rule
@@ -16,6 +15,7 @@ from .counters import ActiveRule, Connections
 from .events import CONNECTION_RESET, DripDelayed, Event, Reply, ReplyDelayed, ReplyPart, RuleFired
 from .occasion import Occasion, said, subject
 
+TYPE_CHECKING = False  # not from typing, whose import takes longer than all of this
 if TYPE_CHECKING:
     from .session import Session
 
