@@ -36,7 +36,7 @@ def command_table(configuration: Configuration) -> CommandTable:
 
         return extended_table(configuration)
     if configuration.rules:
-        from .smtp.occasion import concealed  # only here, as above
+        from .smtp.concealment import concealed  # only here, as above
 
         return plain_table(configuration).but(shown=concealed)  # a rule may have answered AUTH
     return plain_table(configuration)

@@ -47,7 +47,7 @@ LAYERS = (
     ("smtp/auth", "smtp/chunks"),
     ("smtp/commands", "smtp/body", "smtp/extensions", "smtp/status_codes", "smtp/counters"),
     ("smtp/path",),
-    ("smtp/__init__", "smtp/grammar", "smtp/events", "smtp/transaction", "smtp/occasion"),
+    ("smtp/__init__", "smtp/grammar", "smtp/events", "smtp/transaction", "smtp/occasion", "smtp/concealment"),
     ("store", "messages_file", "port_file", "rules_file"),
     ("configuration", "message", "log"),
     ("settings",),

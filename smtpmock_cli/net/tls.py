@@ -81,7 +81,10 @@ def _told(error: ssl.SSLError) -> str:
 
 
 class Tls:
-    """Begins with the client's handshake, as the server."""
+    """Begins with the client's handshake, as the server.
+
+    Its methods are those of :class:`Connection`, for the protocol, and of :class:`Protocol`, for the connection.
+    """
 
     __slots__ = ("_connection", "_incoming", "_is_secure", "_object", "_outgoing", "_protocol")
 

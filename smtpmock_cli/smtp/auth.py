@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
 from .commands import Command
+from .concealment import HIDDEN, concealed
 from .events import Reply, RequestReceived
-from .occasion import HIDDEN, concealed
 
 TYPE_CHECKING = False  # not from typing, whose import takes longer than all of this
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from ..message import NO_PARAMETERS, Message
 from . import grammar, path, security, transaction
 from .chunks import chunk_argument, is_next, play_chunk, record_chunk
 from .commands import COMMAND, Command, CommandTable, plain_table, recogniser, refusals
+from .concealment import concealed
 from .events import Reply
 from .extensions import USUAL, Offer, Parameters
-from .occasion import concealed
 from .path import Path
 from .status_codes import Say, coded, plainly, with_codes
 

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 from ..message import Message
 
-HIDDEN = "***"
-"""What stands for a secret."""
-_MECHANISMS = (
-    *("PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER"),
-    *("NTLM", "GSSAPI", "EXTERNAL", "ANONYMOUS"),
-)
 _HEAD_SEARCHED = 64 * 1024
 """How many bytes of a body can hold its subject."""
 _LONGEST_DECODED = 4096
@@ -57,17 +51,6 @@ def said(on: str, line: str) -> str:
         return line.partition(" ")[2]
     path = line.partition(":")[2].strip()
     return path[1:].partition(">")[0] if path.startswith("<") else path.partition(" ")[0]
-
-
-def concealed(line: str) -> str:
-    """A line as it may be shown: of AUTH, no more than the mechanism."""
-    verb, *rest = line.split(None, 2) or [""]
-    if verb.lower() != "auth" or not rest:
-        return line
-    name, *secrets = rest
-    if name.upper() not in _MECHANISMS:  # it may be a secret out of its place
-        return f"{verb} {HIDDEN}"
-    return f"{verb} {name} {HIDDEN}" if secrets else line
 
 
 def subject(body: bytes) -> str:

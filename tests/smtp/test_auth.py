@@ -11,7 +11,7 @@ import pytest
 from smtpmock_cli import Configuration, ConfigurationError, Message, Rule
 from smtpmock_cli.sessions import command_table
 from smtpmock_cli.smtp import events
-from smtpmock_cli.smtp.occasion import concealed
+from smtpmock_cli.smtp.concealment import concealed
 from smtpmock_cli.smtp.session import LINE_LIMIT, Session, State
 from tests.helpers import BODY, HELO, MAIL, RCPT, Played, play, play_pieces, pull
 
