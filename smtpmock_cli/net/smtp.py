@@ -15,7 +15,8 @@ from ..log import Log
 from ..message import Message, line_text
 from ..smtp import events
 from ..smtp.commands import CommandTable
-from ..smtp.session import Session, State
+from ..smtp.dialogue import State
+from ..smtp.session import Session
 from .connection import Connection, host_port
 from .loop import Loop, Timer
 

@@ -201,7 +201,7 @@ def answer(
     else:
         session.reply(reply, delay, ends=session.table.fail_fast and not succeeded)
     if outcome is Outcome.CHALLENGED and exchange is not None:
-        session.await_response(exchange)
+        session.await_response(exchange.respond)
 
 
 _BY_CODE = {"2": Outcome.PROVEN, "3": Outcome.CHALLENGED}

@@ -6,60 +6,28 @@ Invariants: a line ends at LF; the body ends at the line ".\\r\\n", also after a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from .events import BodyReceived
-
-if TYPE_CHECKING:
-    from .rules import FiredRule
-    from .session import Session
-
 _END = b"\n.\r\n"
 
 
 class Incoming:
-    """A body on its way, whose end :meth:`feed` knows; a rule may cut it before that.
+    """A body on its way, whose end :meth:`feed` knows.
 
-    :param limit: how many bytes it may have.
+    :param limit: how many bytes are kept at the most.
     """
 
-    __slots__ = ("_cut_after", "_fired", "_limit", "_pieces", "due", "size")
+    __slots__ = ("_limit", "_pieces", "due", "size")
 
-    def __init__(self, limit: int, fired: FiredRule | None = None) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
         self._pieces: list[bytes] = []
         self.size = 0
         """Bytes so far, those over the limit too."""
         self.due = 0
         """How many bytes are still to come; 0 where only the end can tell."""
-        self._fired = fired
-        self._cut_after = 0 if fired is None else fired.after_bytes
-
-    def cut_by(self, fired: FiredRule | None) -> None:
-        """Have a rule cut it, once the bytes have come that the rule lets pass."""
-        self._fired = fired
-        self._cut_after = 0 if fired is None else fired.after_bytes
 
     def feed(self, data: bytes) -> bytes | None:
         """Take bytes; None as long as the body goes on, and at its end what follows it."""
         raise NotImplementedError
-
-    def answer(self, session: Session, fired: FiredRule | None = None) -> None:
-        """Have the session answer it, now that it is whole; ``fired`` is a rule that decides on it already."""
-        message, row, content = session.message, session.table.body, self.content()
-        session.body = NOTHING
-        message.msg = content is not None
-        message.msg_request = content or b""
-        answer = row.accepted if message.msg else row.too_big
-        if fired is None and session.script is not None:
-            fired = session.script.on_message(message)
-        if fired is not None:
-            reply, message.msg = fired.answer(answer, message.msg)
-            message.msg_response = reply.line if reply is not None else ""
-            fired.follow(session, reply, message.msg, row.delay)
-            return
-        message.msg_response = answer.line
-        session.reply(answer, row.delay, ends=session.table.fail_fast and not message.msg)
 
     @property
     def is_too_big(self) -> bool:
@@ -68,30 +36,6 @@ class Incoming:
     def content(self) -> bytes | None:
         """The body, or None where it was over the limit."""
         return None if self.is_too_big else b"".join(self._pieces)
-
-    def read(self, session: Session, buffer: bytearray) -> bool:
-        """Take what is buffered, but for what follows the body; gives whether it is whole."""
-        if self._cut_after or self.due:
-            data = bytes(buffer[: min(filter(None, (self._cut_after, self.due)))])
-            del buffer[: len(data)]
-        else:
-            data = bytes(buffer)
-            del buffer[:]
-        rest = self.feed(data)
-        if rest is None:
-            session.tell(BodyReceived(data))
-            if self._cut_after:
-                self._count_down(session, len(data))
-            return False
-        session.tell(BodyReceived(data[: len(data) - len(rest)]))
-        if rest:
-            buffer[:0] = rest
-        return True
-
-    def _count_down(self, session: Session, count: int) -> None:
-        self._cut_after -= count
-        if not self._cut_after and self._fired is not None:
-            self._fired.break_off(session)
 
     def _store(self, piece: bytes) -> None:
         self.size += len(piece)
@@ -106,8 +50,8 @@ class Body(Incoming):
 
     __slots__ = ("_held", "_own_from")
 
-    def __init__(self, limit: int, fired: FiredRule | None = None) -> None:
-        super().__init__(limit, fired)
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
         # The start of a body is the start of a line: a line feed that is not the body's own says so.
         self._held = b"\n"
         self._own_from = 1

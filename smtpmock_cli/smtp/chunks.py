@@ -16,40 +16,21 @@ from .events import Reply, RequestReceived
 
 TYPE_CHECKING = False  # not from typing, whose import takes longer than all of this
 if TYPE_CHECKING:
-    from .rules import FiredRule
     from .session import Session
 
 _size = re.compile("bdat +([0-9]{1,20})( +last)?", re.IGNORECASE).fullmatch
 
 
 class Chunks(Incoming):
-    """Collects a body, chunk by chunk."""
+    """Collects a body, chunk by chunk: ``due`` is what the one under way still brings."""
 
-    __slots__ = ("_chunk",)
-    _chunk: Chunk
-
-    def begin(self, chunk: Chunk, size: int) -> None:
-        """Take so many octets for a chunk."""
-        self._chunk = chunk
-        self.due = size
-        self.cut_by(chunk.fired)
+    __slots__ = ()
 
     def feed(self, data: bytes) -> bytes | None:
         """Take bytes, no more than are due; None as long as the chunk goes on."""
         self.due -= len(data)
         self._store(data)
         return None if self.due else b""
-
-    def answer(self, session: Session, fired: FiredRule | None = None) -> None:
-        """Have the session answer the chunk; as a whole body, where it is the last, or one too many."""
-        message, chunk = session.message, self._chunk
-        message.chunks += chunk.is_accepted
-        if not (chunk.is_accepted and (chunk.is_last or self.is_too_big)):
-            chunk.answer(session)
-            return
-        transaction.record_data(message, chunk.line, "", chunk.line)
-        super().answer(session, chunk.fired)
-        message.data_response = message.msg_response
 
 
 def chunk_argument(line: str) -> str | None:
@@ -80,34 +61,42 @@ class Chunk:
     :param argument: its line, or None where that names no size.
     """
 
-    __slots__ = ("_answer", "_argument", "_row", "_size", "fired", "is_accepted", "is_last", "line")
+    __slots__ = ("_answer", "_argument", "_fired", "_is_accepted", "_is_last", "_line", "_row", "_size")
 
     def __init__(self, row: Command, session: Session, line: str, argument: str | None) -> None:
         self._row = row
         self._argument = argument
-        self._answer, self.is_accepted = row.judge(session.message, argument)
-        self.line = line
-        self.fired = session.rule_for(row, line, argument)
+        self._answer, self._is_accepted = row.judge(session.message, argument)
+        self._line = line
+        self._fired = session.rule_for(row, line, argument)
         found = _size(line)
         self._size = int(found[1]) if found else 0
-        self.is_last = found is not None and found[2] is not None
+        self._is_last = found is not None and found[2] is not None
 
     def begin(self, session: Session) -> None:
         """Have the session take the octets."""
         chunks = session.body
-        if not (self.is_accepted and session.message.chunks and isinstance(chunks, Chunks)):
-            chunks = Chunks(session.table.body.limit if self.is_accepted else 0)
-        chunks.begin(self, self._size)
+        if not (self._is_accepted and session.message.chunks and isinstance(chunks, Chunks)):
+            chunks = Chunks(session.table.body.limit if self._is_accepted else 0)
+        chunks.due = self._size
         if self._size:
-            session.receive(chunks)
+            session.receive(chunks, self._fired, self.answer)
         else:
-            chunks.answer(session)
+            session.body = chunks
+            self.answer(session)
 
     def answer(self, session: Session) -> None:
-        """Answer it, after which others are to come."""
-        answer = Reply(self._answer.line.format(self._size)) if self.is_accepted else self._answer
-        if self.fired is not None:
-            session.obey_rule(self.fired, self._row, self.line, self._argument, answer, self.is_accepted)
+        """Answer, now that they are there; the last, and one too many, as a whole body."""
+        message = session.message
+        message.chunks += self._is_accepted
+        if self._is_accepted and (self._is_last or session.body.is_too_big):
+            transaction.record_data(message, self._line, "", self._line)
+            session.answer_body(self._fired)
+            message.data_response = message.msg_response
             return
-        self._row.record(session.message, self.line, answer.line, self._argument if self.is_accepted else None)
-        session.reply(answer, self._row.delay, ends=session.table.fail_fast and not self.is_accepted)
+        answer = Reply(self._answer.line.format(self._size)) if self._is_accepted else self._answer
+        if self._fired is not None:
+            session.obey_rule(self._fired, self._row, self._line, self._argument, answer, self._is_accepted)
+            return
+        self._row.record(message, self._line, answer.line, self._argument if self._is_accepted else None)
+        session.reply(answer, self._row.delay, ends=session.table.fail_fast and not self._is_accepted)

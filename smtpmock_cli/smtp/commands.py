@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from enum import Enum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self, dataclass_transform
+from typing import Any, Self, dataclass_transform
 
 from ..configuration import Configuration
 from ..message import Message
 from . import grammar, transaction
 from .events import Reply
-
-if TYPE_CHECKING:
-    from .session import Session
 
 
 class Next(Enum):
@@ -60,7 +57,8 @@ class Command(_Row):
     ``on`` is what a rule for it is on. ``argument`` gives what the line says, or None where that is not
     valid. ``record`` is told the argument of a command that succeeded, or None. A ``bare`` command with an
     argument is none. Its verb alone does not make a line a command, as the reference has it, but for one
-    that is known ``by_verb``. A command of several replies, or of one that comes later, is left to ``plays``.
+    that is known ``by_verb``. A command of several replies, or of one that comes later, is left to ``plays``,
+    which gets the session, this row, the line and the argument.
     """
 
     on: str
@@ -77,7 +75,7 @@ class Command(_Row):
     starts_message: bool = False
     bare: bool = False
     by_verb: bool = False
-    plays: Callable[[Session, Command, str, str | None], None] | None = None
+    plays: Callable[[Any, Command, str, str | None], None] | None = None
 
     def judge(self, message: Message, argument: str | None) -> tuple[Reply, bool]:
         """The reply to the command with this argument, and whether it succeeded."""

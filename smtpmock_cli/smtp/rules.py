@@ -17,7 +17,7 @@ from .occasion import Occasion, said, subject
 
 TYPE_CHECKING = False  # not from typing, whose import takes longer than all of this
 if TYPE_CHECKING:
-    from .session import Session
+    from .dialogue import Dialogue
 
 _TEXTS_REMEMBERED = 256
 _LONGEST_REMEMBERED = 128
@@ -52,52 +52,52 @@ class FiredRule:
         return (reply, succeeded) if self._rule.then == CONTINUE or self.after_bytes else (None, False)
 
     def follow(
-        self, session: Session, reply: Reply | None, succeeded: bool, delay: float = 0, *, is_last: bool = False
+        self, dialogue: Dialogue, reply: Reply | None, succeeded: bool, delay: float = 0, *, is_last: bool = False
     ) -> None:
         """Have the session reply, after the rule's delay, and do what the rule says.
 
         :param delay: seconds, where the rule says none.
         :param is_last: whether the session ends with a reply of success.
         """
-        self._note(session)
+        self._note(dialogue)
         delay = delay if self._rule.delay is None else self._rule.delay
         if delay:
-            session.tell(ReplyDelayed(delay))
-        if (is_last if succeeded else session.table.fail_fast) and self._rule.then != HANG:
-            session.end()
+            dialogue.tell(ReplyDelayed(delay))
+        if (is_last if succeeded else dialogue.table.fail_fast) and self._rule.then != HANG:
+            dialogue.end()
         if self.after_bytes:
-            self._reply(session, reply)
+            self._reply(dialogue, reply)
         else:
-            self.break_off(session, reply)
+            self.break_off(dialogue, reply)
 
-    def break_off(self, session: Session, reply: Reply | None = None) -> None:
+    def break_off(self, dialogue: Dialogue, reply: Reply | None = None) -> None:
         """Have the session reply, and do to its connection what the rule says."""
-        self._note(session)
+        self._note(dialogue)
         if self._rule.then == HANG:
-            session.hang()
+            dialogue.hang()
             return
         if self._rule.then in (CLOSE, RESET):
-            session.end()
-        self._reply(session, reply)
+            dialogue.end()
+        self._reply(dialogue, reply)
         if self._rule.then == RESET:
-            session.tell(CONNECTION_RESET)
+            dialogue.tell(CONNECTION_RESET)
 
-    def _note(self, session: Session) -> None:
+    def _note(self, dialogue: Dialogue) -> None:
         """Tell that it has fired, once."""
         if self._is_noted:
             return
         self._is_noted = True
         name = self._active.name
-        session.tell(RuleFired(name))
-        if name not in session.message.rules:
-            session.message.rules.append(name)
+        dialogue.tell(RuleFired(name))
+        if name not in dialogue.message.rules:
+            dialogue.message.rules.append(name)
 
-    def _reply(self, session: Session, reply: Reply | None) -> None:
+    def _reply(self, dialogue: Dialogue, reply: Reply | None) -> None:
         """Drop by drop, or at once."""
         if reply is None:
             return
         for part in [reply] if self._rule.drip is None else drip(reply, self._rule.drip):
-            session.tell(part)
+            dialogue.tell(part)
 
 
 class Rules:

@@ -5,80 +5,67 @@ Bytes go in by :meth:`Session.receive_data`, which only buffers; events come out
 nothing but pulling later.
 
 Invariants: every line of a command gets one reply, whatever it holds; the events do not depend on
-how the bytes were cut; every transaction begun is told as ended once.
+how the bytes were cut.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from enum import Enum
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..message import Message
 from . import events
 from .body import NOTHING, Body, Incoming
 from .commands import BODY, CLOSE, COMMAND, TLS, Command, CommandTable, Next
+from .dialogue import Dialogue, State
 from .events import Event, Reply
 from .grammar import decode_line
 
 if TYPE_CHECKING:
-    from .auth import Exchange
     from .rules import FiredRule, Script
 
 LINE_LIMIT = 64 * 1024
 """The longest command line in bytes, its LF included."""
 
 
-class State(Enum):
-    """What the next bytes are."""
-
-    COMMAND = "a command's line"
-    REST_OF_LINE = "the rest of a line that was too long"
-    BODY = "a line of a message's body"
-    RESPONSE = "a response to a challenge of AUTH"
-    SECURING = "of a TLS handshake, and so not for the session"
-    HUNG = "nothing that is ever answered"
-    ENDED = "of no interest any more"
-
-
 # Looked up for every command, and slow to find in an Enum.
 _COMMAND, _REST_OF_LINE, _BODY, _RESPONSE, _SECURING, _HUNG, _ENDED = State
 
 
-class Session:
+class Session(Dialogue):
     """One client's dialogue, by the table; begins with the greeting.
 
     :param script: the rules as this session meets them, if there are any.
     """
 
     __slots__ = (
+        "_answer",
         "_buffer",
-        "_exchange",
+        "_cut_after",
+        "_cutter",
         "_input_ended",
-        "_pending",
+        "_respond",
         "_searched",
         "body",
-        "message",
         "script",
-        "state",
-        "table",
     )
 
     def __init__(self, table: CommandTable, script: Script | None = None) -> None:
-        self.state = _COMMAND
-        self.table = table
-        """What the next command is judged by; may be another one by then."""
+        super().__init__(table)
         self.script = script
-        """The rules for it; likewise."""
-        self.message = Message()
-        """The transaction under way; its events hand it over once it has ended."""
+        """The rules for the next command; others may be in force by then."""
         self.body: Incoming = NOTHING
         """The body under way."""
-        self._exchange: Exchange | None = None
+        self._cutter: FiredRule | None = None
+        """The rule that cuts it once ``_cut_after`` more bytes have come; 0 where none does."""
+        self._cut_after = 0
+        self._answer: Callable[[Session], None] | None = None
+        """Answers it, where it is none of DATA."""
+        self._respond: Callable[[Session, str], None] | None = None
+        """Takes the next response to AUTH's challenge."""
         self._buffer = bytearray()
         self._searched = 0
         self._input_ended = False
-        self._pending: deque[Event] = deque()
         if table.tls_first:
             self._start_tls()
         else:
@@ -103,19 +90,6 @@ class Session:
     def receive_end(self) -> None:
         """The peer will send no more; what it has sent is still answered."""
         self._input_ended = True
-
-    def end(self) -> None:
-        """End the dialogue here: what is buffered stays unanswered."""
-        if self.state is not _ENDED:
-            self._end()
-
-    def hang(self) -> None:
-        """Answer nothing any more, and end with the input only."""
-        self.state = _HUNG
-
-    def tell(self, told: Event) -> None:
-        """Have this pulled after all that was told before."""
-        self._pending.append(told)
 
     def next_event(self) -> Event:
         """The next thing to do or to know; NEED_DATA where the peer has to go on first."""
@@ -143,9 +117,7 @@ class Session:
         if state is _COMMAND or state is _RESPONSE:
             return self._read_line()
         if state is _BODY:
-            if self.body.read(self, self._buffer):
-                self.state = _COMMAND
-                self.body.answer(self)
+            self._read_body()
             return True
         if state is _REST_OF_LINE:
             return self._skip_line()
@@ -157,11 +129,7 @@ class Session:
             # The reference meets the end twice: in the body, and looking for the next command.
             self._pending.append(events.INPUT_ENDED)
         self._pending.append(events.INPUT_ENDED)
-        self._end()
-
-    def _end(self) -> None:
-        self.state = _ENDED
-        self._pending.append(events.TransactionEnded(self.message))
+        self.end()
 
     def _read_line(self) -> bool:
         end = self._buffer.find(b"\n", self._searched, LINE_LIMIT)
@@ -170,9 +138,9 @@ class Session:
         line = decode_line(self._buffer[:end])
         del self._buffer[: end + 1]
         self._searched = 0
-        if self.state is _RESPONSE and self._exchange is not None:
+        if self.state is _RESPONSE and self._respond is not None:
             self.state = _COMMAND
-            self._exchange.respond(self, line)
+            self._respond(self, line)
             return True
         command, argument = self.table.recognise(line)
         if command is None:
@@ -249,7 +217,7 @@ class Session:
         if next is TLS:
             self._start_tls()
         elif next is BODY and (fired is None or fired.wants_body):
-            self.receive(Body(self.table.body.limit, fired))
+            self.receive(Body(self.table.body.limit), fired)
 
     def _start_tls(self) -> None:
         """Forget all, and what came in plaintext behind the command too (RFC 3207 section 4.2, CVE-2011-0411)."""
@@ -258,16 +226,66 @@ class Session:
         self.state = _SECURING
         self._pending.append(events.START_TLS)
 
-    def await_response(self, exchange: Exchange) -> None:
-        """Take the next line as a response to AUTH's challenge, unless a rule has ended the session."""
+    def await_response(self, respond: Callable[[Session, str], None]) -> None:
+        """Have the next line taken as a response to AUTH's challenge, unless a rule has ended the session."""
         if self.state is _COMMAND:
             self.state = _RESPONSE
-            self._exchange = exchange
+            self._respond = respond
 
-    def receive(self, body: Incoming) -> None:
-        """Take a body from now on."""
-        self.body = body
+    def receive(self, body: Incoming, fired: FiredRule | None, answer: Callable[[Session], None] | None = None) -> None:
+        """Take a body from now on, which a rule may cut.
+
+        :param answer: answers it, where it is none of DATA.
+        """
         self.state = _BODY
+        self.body = body
+        self._answer = answer
+        self._cutter, self._cut_after = fired, 0 if fired is None else fired.after_bytes
+
+    def _read_body(self) -> None:
+        buffer, body = self._buffer, self.body
+        if self._cut_after or body.due:
+            data = bytes(buffer[: min(filter(None, (self._cut_after, body.due)))])
+            del buffer[: len(data)]
+        else:
+            data = bytes(buffer)
+            del buffer[:]
+        rest = body.feed(data)
+        if rest is None:
+            self._pending.append(events.BodyReceived(data))
+            if self._cut_after:
+                self._count_down(len(data))
+            return
+        self._pending.append(events.BodyReceived(data[: len(data) - len(rest)]))
+        if rest:
+            buffer[:0] = rest
+        self.state = _COMMAND
+        if self._answer is None:
+            self.answer_body()
+        else:
+            self._answer(self)
+
+    def _count_down(self, count: int) -> None:
+        self._cut_after -= count
+        if not self._cut_after and self._cutter is not None:
+            self._cutter.break_off(self)
+
+    def answer_body(self, fired: FiredRule | None = None) -> None:
+        """Answer the body, which is whole; ``fired`` is a rule that decides on it already."""
+        message, row, content = self.message, self.table.body, self.body.content()
+        self.body = NOTHING
+        message.msg = content is not None
+        message.msg_request = content or b""
+        answer = row.accepted if message.msg else row.too_big
+        if fired is None and self.script is not None:
+            fired = self.script.on_message(message)
+        if fired is not None:
+            reply, message.msg = fired.answer(answer, message.msg)
+            message.msg_response = reply.line if reply is not None else ""
+            fired.follow(self, reply, message.msg, row.delay)
+            return
+        message.msg_response = answer.line
+        self.reply(answer, row.delay, ends=self.table.fail_fast and not message.msg)
 
     def _start_next_message(self) -> None:
         finished = self.message
@@ -275,12 +293,3 @@ class Session:
             self.message = Message()
             self.message.inherit(finished)
             self._pending.append(events.TransactionEnded(finished))
-
-    def reply(self, answer: Reply, delay: float = 0, *, ends: bool = False) -> None:
-        """Reply, after ``delay`` seconds; ``ends`` where that is the last."""
-        if delay:
-            self._pending.append(events.ReplyDelayed(delay))
-        if ends:
-            # Before the reply: a client that has its 221 finds its message stored.
-            self._end()
-        self._pending.append(answer)

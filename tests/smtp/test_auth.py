@@ -12,7 +12,8 @@ from smtpmock_cli import Configuration, ConfigurationError, Message, Rule
 from smtpmock_cli.sessions import command_table
 from smtpmock_cli.smtp import events
 from smtpmock_cli.smtp.concealment import concealed
-from smtpmock_cli.smtp.session import LINE_LIMIT, Session, State
+from smtpmock_cli.smtp.dialogue import State
+from smtpmock_cli.smtp.session import LINE_LIMIT, Session
 from tests.helpers import BODY, HELO, MAIL, RCPT, Played, play, play_pieces, pull
 
 EHLO = b"EHLO example.com\r\n"

@@ -9,7 +9,8 @@ import pytest
 from smtpmock_cli import Configuration, Rule
 from smtpmock_cli.sessions import command_table
 from smtpmock_cli.smtp import events
-from smtpmock_cli.smtp.session import Session, State
+from smtpmock_cli.smtp.dialogue import State
+from smtpmock_cli.smtp.session import Session
 from tests.helpers import ENVELOPE, HELO, MAIL, RCPT, TRANSACTION, Played, pull, script
 
 EHLO = b"EHLO example.com\r\n"

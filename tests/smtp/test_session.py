@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from smtpmock_cli import Configuration
 from smtpmock_cli.sessions import command_table
 from smtpmock_cli.smtp import events
-from smtpmock_cli.smtp.session import LINE_LIMIT, Session, State
+from smtpmock_cli.smtp.dialogue import State
+from smtpmock_cli.smtp.session import LINE_LIMIT, Session
 from tests.helpers import BODY, ENVELOPE, HELO, MAIL, RCPT, TRANSACTION, Played, play, play_pieces, pull
 
 REFUSING = Configuration(
