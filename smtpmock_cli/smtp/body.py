@@ -1,12 +1,14 @@
 """The DATA phase: bytes up to the line that is a lone dot, with the stuffed dots taken out.
 
-Invariants: a line ends at LF; the body ends at the line ".\\r\\n", also after a bare LF; at most
-``limit`` bytes are kept, whatever arrives (RFC 5321 section 4.5.2, as the reference reads it).
+Invariants: the body ends at the line ".\\r\\n"; a line ends at LF, as the reference reads it, or at CR LF
+only (RFC 5321 section 4.5.2); at most ``limit`` bytes are kept, whatever arrives. What that makes of other
+ends is the table of docs/smuggling.md.
 """
 
 from __future__ import annotations
 
-_END = b"\n.\r\n"
+LF, CRLF = b"\n", b"\r\n"
+_LONE_DOT = b".\r\n"
 
 
 class Incoming:
@@ -46,43 +48,48 @@ class Incoming:
 
 
 class Body(Incoming):
-    """Collects the body that follows DATA."""
+    """Collects the body that follows DATA.
 
-    __slots__ = ("_held", "_own_from")
+    :param line_end: what ends a line: LF or CRLF.
+    """
 
-    def __init__(self, limit: int) -> None:
+    __slots__ = ("_held", "_line_end", "_own_from")
+
+    def __init__(self, limit: int, line_end: bytes) -> None:
         super().__init__(limit)
-        # The start of a body is the start of a line: a line feed that is not the body's own says so.
-        self._held = b"\n"
-        self._own_from = 1
+        self._line_end = line_end
+        # The start of a body is the start of a line: a line's end that is not the body's own says so.
+        self._held = line_end
+        self._own_from = len(line_end)
 
     def feed(self, data: bytes) -> bytes | None:
         joined = self._held + data
         # Most of a large mail is base 64, which has no dot: one search for a byte settles it.
-        end = joined.find(_END) if b"." in joined else -1
+        end = joined.find(self._line_end + _LONE_DOT) if b"." in joined else -1
         if end >= 0:
-            self._keep(joined[: end + 1])
-            return joined[end + len(_END) :]
-        kept = len(joined) - _unsure_tail(joined)
+            end += len(self._line_end)
+            self._keep(joined[:end])
+            return joined[end + len(_LONE_DOT) :]
+        kept = len(joined) - self._unsure_tail(joined)
         self._held = joined[kept:]
         self._keep(joined[:kept])
         return None
 
     def _keep(self, data: bytes) -> None:
-        """Store what can hold no part of the end; ``data`` cuts no stuffed dot from its line feed."""
-        piece = data.replace(b"\n.", b"\n") if b"." in data else data
+        """Store what can hold no part of the end; ``data`` cuts no stuffed dot from its line's end."""
+        piece = data.replace(self._line_end + b".", self._line_end) if b"." in data else data
         if self._own_from and data:
             piece = piece[self._own_from :]
             self._own_from = 0
         self._store(piece)
 
+    def _unsure_tail(self, data: bytes) -> int:
+        """How many bytes at the end may turn out to begin the end of the body, or a stuffed dot."""
+        if data.endswith(self._line_end):
+            return len(self._line_end)
+        end = self._line_end + _LONE_DOT
+        return next((length for length in range(len(end) - 1, 0, -1) if data.endswith(end[:length])), 0)
 
-NOTHING = Body(0)
+
+NOTHING = Body(0, LF)
 """In the place of a body where none is under way."""
-
-
-def _unsure_tail(data: bytes) -> int:
-    """How many bytes at the end may turn out to begin the end of the body, or a stuffed dot."""
-    if data.endswith(b"\n"):
-        return 1
-    return next((length for length in (3, 2) if data.endswith(_END[:length])), 0)

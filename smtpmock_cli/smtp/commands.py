@@ -14,6 +14,7 @@ from typing import Any, Self, dataclass_transform
 from ..configuration import Configuration
 from ..message import Message
 from . import grammar, transaction
+from .body import LF
 from .events import Reply
 
 
@@ -100,6 +101,7 @@ class BodyRow(_Row):
     too_big: Reply
     accepted: Reply
     delay: int
+    line_end: bytes = LF
 
 
 class CommandTable(_Row):

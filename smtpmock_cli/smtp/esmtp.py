@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ..configuration import IMPLICIT, Configuration
 from ..message import NO_PARAMETERS, Message
 from . import grammar, path, security, transaction
+from .body import CRLF
 from .chunks import chunk_argument, is_next, play_chunk, record_chunk
 from .commands import COMMAND, Command, CommandTable, plain_table, recogniser, refusals
 from .concealment import concealed
@@ -74,6 +75,7 @@ def extended_table(configuration: Configuration) -> CommandTable:
     return table.but(
         rows=rows,
         recognise=recogniser(rows),
+        body=table.body.but(line_end=CRLF) if configuration.speaks_esmtp else table.body,
         line_too_long=say(table.line_too_long.line, "5.5.2"),
         needs_rset=not configuration.speaks_esmtp,
         tls_first=configuration.tls == IMPLICIT,

@@ -217,7 +217,8 @@ class Session(Dialogue):
         if next is TLS:
             self._start_tls()
         elif next is BODY and (fired is None or fired.wants_body):
-            self.receive(Body(self.table.body.limit), fired)
+            row = self.table.body
+            self.receive(Body(row.limit, row.line_end), fired)
 
     def _start_tls(self) -> None:
         """Forget all, and what came in plaintext behind the command too (RFC 3207 section 4.2, CVE-2011-0411)."""

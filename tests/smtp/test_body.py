@@ -7,8 +7,8 @@ from smtpmock_cli.smtp import events
 from tests.helpers import ENVELOPE, Played, play
 
 
-def body_of(sent: bytes, limit: int = 0) -> Played:
-    return play(ENVELOPE + b"DATA\r\n" + sent, Configuration(msg_size_limit=limit))
+def body_of(sent: bytes, limit: int = 0, *, esmtp: bool = False) -> Played:
+    return play(ENVELOPE + b"DATA\r\n" + sent, Configuration(msg_size_limit=limit, esmtp=esmtp))
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,29 @@ def test_body_ends_at_a_lone_dot_and_loses_stuffed_ones(sent: bytes, stored: byt
     assert played.messages[-1].is_consistent
 
 
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        (b".\r\n", b""),
+        (b"\r\n.\r\n", b"\r\n"),
+        (b"a\n.\r\n.\r\n", b"a\n.\r\n"),
+        (b"..\r\n..a\n..b\r\n.c\r\n.\r\n", b".\r\n.a\n..b\r\nc\r\n"),
+        (b"\n..\r\r\n..\r\n.\r\n", b"\n..\r\r\n.\r\n"),
+        (b"\r.\r\n\r\n.\r\n", b"\r.\r\n\r\n"),
+        (b".\r\r\n.\r\n", b"\r\r\n"),
+    ],
+)
+def test_with_esmtp_a_line_ends_at_cr_lf_only(sent: bytes, stored: bytes) -> None:
+    played = body_of(sent, esmtp=True)
+    assert played.replies[-1].startswith("250")
+    assert played.messages[-1].msg_request == stored
+    assert played.messages[-1].is_consistent
+
+
+@pytest.mark.parametrize("esmtp", [False, True])
 @pytest.mark.parametrize("sent", [b"", b"a", b"\n", b"a\r\n.\r", b".\n", b".\r.\r\n", b"a.\r\n", b"\r.\r\n"])
-def test_body_without_its_end_gets_no_reply(sent: bytes) -> None:
-    played = body_of(sent)
+def test_body_without_its_end_gets_no_reply(sent: bytes, esmtp: bool) -> None:
+    played = body_of(sent, esmtp=esmtp)
     assert played.replies[-1].startswith("354")
     assert not played.messages[-1].msg
 
