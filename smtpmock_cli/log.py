@@ -1,16 +1,26 @@
 """The log: ``LEVEL: YYYY/MM/DD HH:MM:SS.micros TEXT``, INFO and WARNING to one stream, ERROR to another.
 
-Invariants: lines keep their order within a stream; :meth:`Log.flush` leaves nothing behind; a
-stream that can't be written to is given up, and the server goes on without it; no text of a peer's
-can begin a line of its own or drive a terminal.
+Invariants: lines keep their order within a stream; :meth:`Log.flush` leaves nothing behind, but for what
+the reader of a pipe has not taken; a pipe that nobody reads holds up nothing, and what waits for it is
+bounded; a stream that can't be written to is given up, and the server goes on without it; no text of a
+peer's can begin a line of its own or drive a terminal.
 """
 
 from __future__ import annotations
 
+import os
 import select
+import stat
 import time
 from collections.abc import Callable
 from typing import Any
+
+BACKLOG_LIMIT = 1024 * 1024
+"""Bytes that may wait for a pipe's reader; lines that come when there are more are lost, and counted."""
+LINES_AT_ONCE = 10_000
+"""So many lines that one event brings are written out at once, and not kept for the end of the turn."""
+_LAST_PATIENCE = 0.5
+"""Seconds that the end waits for the readers of pipes."""
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
@@ -35,18 +45,21 @@ class Log:
     """
 
     def __init__(self, out: Any, err: Any, *, activity: bool = True, clock: Callable[[], float] = time.time) -> None:
+        self.when_writable: Callable[[int, Callable[[], bool]], None] | None = None
+        """Calls back whenever a descriptor takes bytes, until the call gives True; None waits for pipes instead."""
         self._clock = clock
         self._second = -1
         self._stamp = ""
-        self._out = self._err = _Sink(None)
+        self._sinks: dict[Any, _Sink] = {}
+        self._out = self._err = self._sink(None)
         self.direct(out, err, activity=activity)
 
     def direct(self, out: Any, err: Any, *, activity: bool) -> None:
         """Write to other streams from now on; what was collected goes to those before."""
         self.flush()
         self.activity = activity and out is not None
-        self._out = _Sink(out)
-        self._err = _Sink(err)
+        self._out = self._sink(out)
+        self._err = self._sink(err)
 
     def info(self, text: str) -> None:
         """What the server does; dropped where activity is not wanted."""
@@ -58,6 +71,8 @@ class Log:
         if self.activity and count:
             self.info(text)
             self._out.lines += self._out.lines[-1:] * (count - 1)
+            if len(self._out.lines) > LINES_AT_ONCE:
+                self.flush()
 
     def warning(self, text: str) -> None:
         self._add(self._out, "WARNING", text)
@@ -68,10 +83,18 @@ class Log:
     def flush(self) -> None:
         """Write out what was collected."""
         if self._err.lines:
-            self._err.write()
+            self._write(self._err)
         if self._out.lines:
-            self._out.write()
+            self._write(self._out)
             self.activity = self.activity and self._out.is_open
+
+    def close(self) -> None:
+        """Write out what was collected and what waits for a reader, if he comes to take it now."""
+        self.flush()
+        deadline = time.monotonic() + _LAST_PATIENCE
+        for sink in self._sinks.values():
+            while not self._drain(sink) and sink.takes_more(deadline - time.monotonic()):
+                pass
 
     def _add(self, sink: _Sink, level: str, text: str) -> None:
         if not sink.is_open:
@@ -83,34 +106,113 @@ class Log:
             self._stamp = stamp(now)
         sink.lines.append(f"{level}: {self._stamp}.{int((now - second) * 1e6):06d} {escape(text)}\n")
 
+    def _sink(self, stream: Any) -> _Sink:
+        # One for each stream, because a backlog has to be written before what comes later.
+        if stream not in self._sinks:
+            self._sinks[stream] = _Sink(stream)
+        return self._sinks[stream]
+
+    def _write(self, sink: _Sink) -> None:
+        waited = sink.has_backlog
+        sink.write(may_wait=self.when_writable is None)
+        if sink.has_backlog and not waited and self.when_writable is not None:
+            self.when_writable(sink.fd, lambda: self._drain(sink))
+
+    def _drain(self, sink: _Sink) -> bool:
+        """Write what a reader takes of the backlog, and how much he has missed; gives whether that is all."""
+        if not sink.drain():
+            return False
+        self.activity = self.activity and self._out.is_open
+        if sink.lost:
+            level, lost, sink.lost = "ERROR" if sink is self._err else "WARNING", sink.lost, 0
+            self._add(sink, level, f"{lost} lines of the log were lost, because nobody read them")
+            sink.write(may_wait=False)
+        return not sink.has_backlog
+
 
 class _Sink:
-    """One stream, and the lines that wait for it."""
+    """One stream, the lines that wait for the next write, and what the reader of a pipe has not taken."""
 
     def __init__(self, stream: Any) -> None:
         self.lines: list[str] = []
+        self.lost = 0
+        """How many lines the backlog had no room for."""
         self._stream = stream
         # Under the text layer, because a peer's bytes need not fit the stream's encoding; and under
         # the buffer, because what is stuck there after a failure fails again when the process ends.
         binary = getattr(stream, "buffer", None)
         self._binary = getattr(binary, "raw", binary)
+        self.fd = _pipe(self._binary)
+        """A pipe's, else -1."""
+        self._backlog = bytearray()
 
     @property
     def is_open(self) -> bool:
         return self._stream is not None
 
-    def write(self) -> None:
-        text = "".join(self.lines)
+    @property
+    def has_backlog(self) -> bool:
+        return bool(self._backlog)
+
+    def write(self, *, may_wait: bool) -> None:
+        """Write the lines out; unless it may wait, a pipe gets only what it takes."""
+        text, count = "".join(self.lines), len(self.lines)
         self.lines.clear()
         try:
             if self._binary is None:
                 self._stream.write(text.encode("utf-8", "replace").decode("utf-8"))
-            else:
                 self._stream.flush()
-                _write_all(self._binary, text.encode("utf-8", "surrogateescape"))
+                return
             self._stream.flush()
+            data = text.encode("utf-8", "surrogateescape")
+            if may_wait or self.fd < 0:
+                _write_all(self._binary, data)
+                self._stream.flush()
+            else:
+                self._queue(data, count)
         except (OSError, ValueError):  # ValueError: closed on our side
-            self._stream = None
+            self._give_up()
+
+    def drain(self) -> bool:
+        """Write what the reader takes of the backlog; gives whether nothing is left of it."""
+        try:
+            while self._backlog and self.takes_more(0):
+                del self._backlog[: os.write(self.fd, self._backlog[: select.PIPE_BUF])]
+        except OSError:
+            self._give_up()
+        return not self._backlog
+
+    def takes_more(self, seconds: float) -> bool:
+        """Whether the pipe takes bytes, or fails, within so many seconds."""
+        poll = select.poll()
+        poll.register(self.fd, select.POLLOUT)
+        return bool(poll.poll(max(0.0, seconds) * 1000))
+
+    def _queue(self, data: bytes, count: int) -> None:
+        if self.lost or len(self._backlog) > BACKLOG_LIMIT:
+            self.lost += count
+            return
+        was_waiting = self.has_backlog
+        self._backlog += data
+        if not was_waiting:
+            self.drain()
+
+    def _give_up(self) -> None:
+        self._stream = None
+        self._backlog.clear()
+        self.lost = 0
+
+
+def _pipe(binary: Any) -> int:
+    """The descriptor of a stream that is a pipe or a socket, which takes bytes only while somebody reads."""
+    if not hasattr(select, "poll"):  # Windows
+        return -1
+    try:
+        fd: int = binary.fileno()
+        mode = os.fstat(fd).st_mode
+    except (AttributeError, OSError, ValueError):  # no file, or a closed one
+        return -1
+    return fd if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else -1
 
 
 def _write_all(binary: Any, data: bytes) -> None:

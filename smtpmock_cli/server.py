@@ -176,6 +176,7 @@ class Server:
             raise ServerStateError("the server is running already")
         self._log = Log(None, None)
         self._loop = Loop(write_log=self._log.flush)
+        self._log.when_writable = self._loop.when_writable
         self._listeners = []
         self._messages_file = self._port_file = self._site = None
         keep = self._keep if self._store is not None or self.configuration.messages_file else None
@@ -234,7 +235,7 @@ class Server:
             self._site.close()
         if self._port_file is not None:
             self._port_file.remove()
-        self._log.flush()
+        self._log.close()
         self._loop.close()
 
     def _accept_http(self, sock: socket.socket, client: tuple[str, int]) -> None:

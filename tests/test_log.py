@@ -1,11 +1,18 @@
 from __future__ import annotations
 
 import io
+import os
+import select
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Self
 
 import pytest
 
-from smtpmock_cli.log import Log, escape
+from smtpmock_cli.log import BACKLOG_LIMIT, LINES_AT_ONCE, Log, escape
+from tests.helpers import PATIENCE
 
 
 class Broken(io.StringIO):
@@ -91,3 +98,154 @@ def test_bytes_that_are_not_utf8_go_out_as_they_came() -> None:
 )
 def test_escape(text: str, escaped: str) -> None:
     assert escape(text) == escaped
+
+
+class Pipe:
+    """A pipe with a log at one end, and the calls back that the log has asked for."""
+
+    def __init__(self, *, to_err: bool = False) -> None:
+        reader, writer = os.pipe()
+        self.reader = os.fdopen(reader, "rb", buffering=0)
+        self.stream = os.fdopen(writer, "w")
+        self.asked: list[Callable[[], bool]] = []
+        self.log = Log(None, self.stream) if to_err else Log(self.stream, None)
+        self.log.when_writable = lambda _, callback: self.asked.append(callback)
+
+    def fill(self, count: int) -> list[bytes]:
+        """Log so many lines, a flush each; gives their texts."""
+        texts = [f"line {number} {'x' * 1000}" for number in range(count)]
+        for text in texts:
+            self.log.warning(text)
+            self.log.error(text)
+            self.log.flush()
+        return [text.encode() for text in texts]
+
+    def read(self) -> bytes:
+        """All that the log has for its reader, called back until it says that this is all."""
+        os.set_blocking(self.reader.fileno(), False)
+        got, done = b"", not self.asked
+        while True:
+            part = self.reader.read(BACKLOG_LIMIT)
+            got += part or b""
+            if not part and done:
+                return got
+            done = done or self.asked[-1]()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.reader.close()
+        with suppress(BrokenPipeError):
+            self.stream.close()
+
+
+def texts(written: bytes) -> list[bytes]:
+    """Log lines without level and stamp; each has to be whole."""
+    assert written.endswith(b"\n")
+    return [line.split(b" ", 3)[3] for line in written.splitlines()]
+
+
+needs_pipes = pytest.mark.skipif(
+    not hasattr(select, "poll"), reason="this system cannot tell whether a pipe takes bytes"
+)
+
+
+@needs_pipes
+@pytest.mark.parametrize("to_err", [False, True])
+def test_a_pipe_that_nobody_reads_yet_gets_all_in_order(to_err: bool) -> None:
+    with Pipe(to_err=to_err) as pipe:
+        sent = pipe.fill(500)
+        assert len(pipe.asked) == 1
+        assert texts(pipe.read()) == sent
+        assert texts_after(pipe) == [b"line 0 " + b"x" * 1000]
+
+
+def texts_after(pipe: Pipe) -> list[bytes]:
+    """What a line becomes once the reader has caught up: it goes out at once."""
+    pipe.asked.clear()
+    pipe.fill(1)
+    assert pipe.asked == []
+    return texts(pipe.read())
+
+
+@needs_pipes
+@pytest.mark.parametrize("to_err", [False, True])
+def test_what_a_pipe_has_no_room_for_is_counted_and_told_in_its_place(to_err: bool) -> None:
+    with Pipe(to_err=to_err) as pipe:
+        sent = pipe.fill(3000)
+        *kept, notice = texts(pipe.read())
+        assert kept == sent[: len(kept)]
+        assert len(b"".join(kept)) >= BACKLOG_LIMIT
+        lost = len(sent) - len(kept)
+        assert notice == b"%d lines of the log were lost, because nobody read them" % lost
+        assert len(texts_after(pipe)) == 1
+
+
+@needs_pipes
+def test_the_backlog_is_bounded_whatever_one_event_brings() -> None:
+    with Pipe() as pipe:
+        pipe.log.repeat_info("x" * 100, LINES_AT_ONCE + 1)
+        assert len(pipe.asked) == 1  # written out before the turn's end
+        for _ in range(100):
+            pipe.log.repeat_info("x" * 100, LINES_AT_ONCE + 1)
+        *kept, notice = texts(pipe.read())
+        assert BACKLOG_LIMIT < len(kept) * 140 < 4 * BACKLOG_LIMIT
+        assert int(notice.split()[0]) == 101 * (LINES_AT_ONCE + 1) - len(kept)
+
+
+@needs_pipes
+def test_a_pipe_whose_reader_leaves_is_given_up() -> None:
+    with Pipe() as pipe:
+        pipe.fill(500)
+        pipe.reader.close()
+        assert pipe.asked[0]()
+        assert not pipe.log.activity
+
+
+@needs_pipes
+def test_a_backlog_comes_before_what_is_logged_after_another_direction() -> None:
+    with Pipe() as pipe:
+        sent = pipe.fill(500)
+        pipe.log.direct(None, None, activity=False)
+        pipe.log.direct(pipe.stream, None, activity=True)
+        sent += pipe.fill(1)
+        assert texts(pipe.read()) == sent
+        assert len(pipe.asked) == 1
+
+
+@needs_pipes
+def test_the_end_waits_for_a_reader_who_reads() -> None:
+    with Pipe() as pipe:
+        sent = pipe.fill(500)
+        got: list[bytes] = []
+        reader = threading.Thread(target=lambda: got.append(pipe.reader.readall() or b""))
+        reader.start()
+        pipe.log.close()
+        pipe.stream.close()
+        reader.join(PATIENCE)
+        assert texts(got[0]) == sent
+
+
+@needs_pipes
+def test_the_end_does_not_wait_for_a_reader_who_does_not() -> None:
+    with Pipe() as pipe:
+        sent = pipe.fill(500)
+        pipe.log.close()
+        pipe.stream.close()
+        part = pipe.reader.readall()
+        assert b"line 0 " in part
+        assert len(part) < len(b"".join(sent))
+
+
+@needs_pipes
+def test_without_a_loop_a_pipe_is_waited_for() -> None:
+    with Pipe() as pipe:
+        pipe.log.when_writable = None
+        got: list[bytes] = []
+        reader = threading.Thread(target=lambda: got.append(pipe.reader.readall() or b""))
+        reader.start()
+        sent = pipe.fill(500)
+        pipe.stream.close()
+        reader.join(PATIENCE)
+        assert texts(got[0]) == sent

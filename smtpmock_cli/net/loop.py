@@ -25,11 +25,11 @@ _LONGEST_SLEEP = 86400.0
 
 
 class Watch:
-    """One socket's registration. ``events`` is what it waits for: READ, WRITE, or 0 for nothing."""
+    """A socket's or descriptor's registration. ``events`` is what it waits for: READ, WRITE, or 0 for nothing."""
 
     __slots__ = ("_loop", "_sock", "callback", "events")
 
-    def __init__(self, loop: Loop, sock: socket.socket, callback: Callable[[], None]) -> None:
+    def __init__(self, loop: Loop, sock: socket.socket | int, callback: Callable[[], None]) -> None:
         self._loop = loop
         self._sock = sock
         self.callback = callback
@@ -100,6 +100,16 @@ class Loop:
     def watch(self, sock: socket.socket, callback: Callable[[], None]) -> Watch:
         """Register a socket, to call back each time that it is ready for what it waits for."""
         return Watch(self, sock, callback)
+
+    def when_writable(self, fd: int, callback: Callable[[], bool]) -> None:
+        """Call back each time that a descriptor takes bytes, until the callback says that it is done."""
+
+        def call() -> None:
+            if callback():
+                watch.close()
+
+        watch = Watch(self, fd, call)
+        watch.wait_for(WRITE)
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         """Call back once ``clock()`` has reached ``when``; those of one time in order of arming."""
