@@ -85,6 +85,7 @@ class Configuration(Settings):
     session_timeout: int = seconds(
         "sessionTimeout", SESSION, "how long to wait for a command or a whole body", default=30
     )
+    max_connections: int = setting("maxConnections", SESSION, "sessions at a time; one more gets 421", default=10000)
     is_cmd_fail_fast: bool = setting("failFast", SESSION, "close the session after a failed command", default=False)
     multiple_rcptto: bool = setting("multipleRcptto", SESSION, "keep every RCPT TO of a message", default=False)
     multiple_message_receiving: bool = setting(

@@ -28,6 +28,8 @@ NAME = r"[^\x00-\x1f\x7f-\x9f]{1,100}"
 RATE = r"[1-9][0-9]{0,4}/[1-9][0-9]{0,8}s"
 """So many in so many seconds, as a pattern."""
 MOST = 10**9
+RULES_LIMIT = 10_000
+"""Rules that may be in force."""
 LONGEST_DELAY = 86400
 
 Check = Callable[[Any], Any]
@@ -237,10 +239,12 @@ def rule(value: Any) -> Rule:
 def rules(values: Any) -> tuple[Rule, ...]:
     """Rules from a list of rules or of mappings.
 
-    :raises ConfigurationError: one is wrong; the text says the how manieth, from 1 on.
+    :raises ConfigurationError: one is wrong; the text says the how manieth, from 1 on. Or they are too many.
     """
     if not isinstance(values, (list, tuple)):
         raise ConfigurationError(f"rules are a list, not {values!r}")
+    if len(values) > RULES_LIMIT:
+        raise ConfigurationError(f"there may be {RULES_LIMIT} rules, not {len(values)}")
     made = []
     for number, value in enumerate(values, 1):
         try:

@@ -19,13 +19,15 @@ from .message import Message
 from .net.connection import Connection
 from .net.loop import Loop
 from .net.smtp import SmtpProtocol
-from .smtp.commands import CommandTable, plain_table
+from .smtp.commands import plain_table
+from .smtp.table import CommandTable
 
 if TYPE_CHECKING:
     from .net.smtp import Channel, Secure
     from .smtp.rules import Rules, Script
 
 
+_TOO_MANY = b"421 Too many connections\r\n"
 _NO_TRUSTME = "the library trustme is missing: pip install 'smtpmock-cli[tls]', or give a certificate by -tlsCert"
 
 
@@ -84,7 +86,10 @@ class Sessions:
         return sorted(self._playing, key=lambda session: session.id)
 
     def accept(self, sock: socket.socket, client: tuple[str, int]) -> None:
-        """Begin a session with a client that has connected."""
+        """Begin a session with a client that has connected, if there may be one more."""
+        if len(self._playing) >= self.configuration.max_connections:
+            self._turn_away(sock, client)
+            return
         self._log.info("SMTP session started")
         self._count += 1
         connection = Connection(self._loop, sock, client, self._connection_ended)
@@ -105,6 +110,14 @@ class Sessions:
         self._playing.add(session)
         connection.start()
         session.start()
+
+    def _turn_away(self, sock: socket.socket, client: tuple[str, int]) -> None:
+        self._log.warning(f"SMTP session refused: {self.configuration.max_connections} are under way")
+        connection = Connection(self._loop, sock, client, self._connection_ended)
+        self._connections.add(connection)
+        if not self._table.tls_first:
+            connection.send(_TOO_MANY)
+        connection.close()
 
     def load_certificate(self) -> bytes | None:
         """Make TLS possible, where it is wanted; gives what to trust, as ``tls_authority``.

@@ -47,6 +47,7 @@ LAYERS = (
     ("smtp/rules",),
     ("smtp/dialogue",),
     ("smtp/commands", "smtp/extensions", "smtp/status_codes", "smtp/counters"),
+    ("smtp/table",),
     ("smtp/path", "smtp/body"),
     ("smtp/__init__", "smtp/grammar", "smtp/events", "smtp/transaction", "smtp/occasion", "smtp/concealment"),
     ("store", "messages_file", "port_file", "rules_file"),
@@ -75,6 +76,7 @@ PURE = {
 
 # The modules of the standard library that a start may import besides those of the interpreter and Click.
 START_BUDGET = {"_heapq", "_socket", "array", "gc", "heapq", "math", "select", "selectors", "signal", "socket"}
+START_BUDGET |= {"resource"}  # raises the limit of descriptors
 START_BUDGET |= {"importlib._abc", "importlib.util", "runpy"}  # the interpreter's way to run a module
 NEVER_AT_START = {"ssl", "h11", "email", "json", "logging", "asyncio", "dataclasses", "ipaddress", "tomllib", "http"}
 NEVER_AT_START |= {"inspect", "ast", "tokenize", "uuid", "platform", "datetime", "gettext", "threading", "typing"}

@@ -65,6 +65,10 @@ class HttpProtocol:
         self._connection.start()
         self._connection.set_deadline(IDLE_TIMEOUT)
 
+    def turn_away(self, refusal: Refusal) -> None:
+        """Answer what has not been asked yet, and close."""
+        self._refuse(refusal)
+
     def data_received(self, data: bytes) -> None:
         self._http.receive_data(data)
         if self._phase is ANSWERING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..rule import ANY, HANG, LONGEST_DELAY, MOST, NAME, OCCASIONS, PERS, RATE, REPLY, THENS
+from ..rule import ANY, HANG, LONGEST_DELAY, MOST, NAME, OCCASIONS, PERS, RATE, REPLY, RULES_LIMIT, THENS
 from .schema import COUNT, TEXT, Schema, answered, body, component, listed, operation, whole
 
 _LINE: Schema = {"type": "string", "pattern": f"^{REPLY}$"}
@@ -43,7 +43,7 @@ def paths() -> dict[str, Schema]:
 
 
 def schemas() -> dict[str, Schema]:
-    rules = listed(component("Rule"))
+    rules = {**listed(component("Rule")), "maxItems": RULES_LIMIT}
     on_message = {**_one_or_several(OCCASIONS), "contains": {"enum": ["message", ANY]}}
     text = {"type": "string", "minLength": 1}
     return {

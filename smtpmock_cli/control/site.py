@@ -18,6 +18,9 @@ from .http import HttpProtocol
 from .mailpit import Mailpit
 from .routes import Route, Router
 
+CONNECTIONS_LIMIT = 1000
+"""Connections that may be open, each of which can wait for messages."""
+
 
 class Site:
     """Answers requests on accepted connections.
@@ -58,12 +61,16 @@ class Site:
         return self._router.routes
 
     def accept(self, sock: socket.socket, client: tuple[str, int]) -> None:
-        """Serve a client that has connected."""
+        """Serve a client that has connected, or say that there are too many."""
+        has_room = len(self._connections) < CONNECTIONS_LIMIT
         connection = Connection(self._loop, sock, client, self._connection_ended)
         protocol = HttpProtocol(self._loop, connection, self._answer)
         connection.protocol = protocol
         self._connections.add(connection)
-        protocol.start()
+        if has_room:
+            protocol.start()
+        else:
+            protocol.turn_away(Refusal(503, f"more than {CONNECTIONS_LIMIT} connections are open"))
 
     def finish(self) -> None:
         """Answer everyone who still waits, with what there is."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from typing import Any
 from typing import Protocol as Interface
@@ -175,7 +176,8 @@ class Connection:
         self._watch.close()
         self._sock.close()
         # Cycles that only the garbage collector would find could hold a large body for a long time.
-        del self.protocol
+        with suppress(AttributeError):  # what is only turned away has none
+            del self.protocol
         self._ended(self)
 
     def _rearm(self) -> None:

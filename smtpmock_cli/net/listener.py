@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from .connection import plain
 from .loop import READ, Loop, Timer
@@ -20,7 +21,26 @@ _ACCEPTS_A_TURN = 64
 _RETRY_AFTER = 0.1
 """Seconds; a descriptor may come free in a part of the process that tells nobody."""
 _OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_MACOS_MOST = 10_240
+"""Descriptors that macOS allows where it says that there is no limit."""
 _ANY_ADDRESS = ("", "0", "0.0.0.0", "::")
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process have as many descriptors as it may ask for: each connection takes one."""
+    if sys.platform == "win32":
+        return
+    import resource  # only here: Windows has none
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == hard:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        if soft < _MACOS_MOST:
+            with suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (_MACOS_MOST, hard))
 
 
 def listen(host: str, port: int) -> socket.socket:

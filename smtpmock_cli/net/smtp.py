@@ -14,9 +14,9 @@ from ..errors import reason
 from ..log import Log
 from ..message import Message, line_text
 from ..smtp import events
-from ..smtp.commands import CommandTable
 from ..smtp.dialogue import State
 from ..smtp.session import Session
+from ..smtp.table import CommandTable
 from .connection import Connection, host_port
 from .loop import Loop, Timer
 

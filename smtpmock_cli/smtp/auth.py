@@ -10,9 +10,9 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
-from .commands import Command
 from .concealment import HIDDEN, concealed
 from .events import Reply, RequestReceived
+from .table import Command
 
 TYPE_CHECKING = False  # not from typing, whose import takes longer than all of this
 if TYPE_CHECKING:

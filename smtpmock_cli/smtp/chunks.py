@@ -11,8 +11,8 @@ import re
 from ..message import Message
 from . import transaction
 from .body import Incoming
-from .commands import Command
 from .events import Reply, RequestReceived
+from .table import Command
 
 TYPE_CHECKING = False  # not from typing, whose import takes longer than all of this
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from collections import deque
 from enum import Enum
 
 from ..message import Message
-from .commands import CommandTable
 from .events import Event, Reply, ReplyDelayed, TransactionEnded
+from .table import CommandTable
 
 
 class State(Enum):
@@ -25,6 +25,9 @@ class State(Enum):
     ENDED = "of no interest any more"
 
 
+LINES_LIMIT = 1_000_000
+"""How many lines a session may send until a body is complete, the first one or the next."""
+
 # Looked up for every session and reply, and slow to find in an Enum.
 _COMMAND, _HUNG, _ENDED = State.COMMAND, State.HUNG, State.ENDED
 
@@ -32,7 +35,7 @@ _COMMAND, _HUNG, _ENDED = State.COMMAND, State.HUNG, State.ENDED
 class Dialogue:
     """What a rule, a chunk or AUTH has to know of a session, and may do to it."""
 
-    __slots__ = ("_pending", "message", "state", "table")
+    __slots__ = ("_lines_left", "_pending", "message", "state", "table")
 
     def __init__(self, table: CommandTable) -> None:
         self.state = _COMMAND
@@ -41,6 +44,14 @@ class Dialogue:
         self.message = Message()
         """The transaction under way; its events hand it over once it has ended."""
         self._pending: deque[Event] = deque()
+        self._lines_left = LINES_LIMIT
+
+    def _count_line(self) -> bool:
+        """Whether the client may send one more line before a body; the answer, where it may not."""
+        self._lines_left -= 1
+        if self._lines_left < 0:
+            self.reply(self.table.too_many_lines, ends=True)
+        return self._lines_left >= 0
 
     def tell(self, told: Event) -> None:
         """Have this pulled after all that was told before."""
@@ -54,6 +65,14 @@ class Dialogue:
             # Before the reply: a client that has its 221 finds its message stored.
             self.end()
         self._pending.append(answer)
+
+    def start_next_message(self) -> None:
+        """Hand over the message that is complete, if MAIL may start another one by now."""
+        finished = self.message
+        if finished.is_consistent and (finished.rset or not self.table.needs_rset):
+            self.message = Message()
+            self.message.inherit(finished)
+            self._pending.append(TransactionEnded(finished))
 
     def end(self) -> None:
         """End here: what is buffered stays unanswered."""

@@ -12,12 +12,13 @@ from ..message import NO_PARAMETERS, Message
 from . import grammar, path, security, transaction
 from .body import CRLF
 from .chunks import chunk_argument, is_next, play_chunk, record_chunk
-from .commands import COMMAND, Command, CommandTable, plain_table, recogniser, refusals
+from .commands import plain_table, recogniser, refusals
 from .concealment import concealed
 from .events import Reply
 from .extensions import USUAL, Offer, Parameters
 from .path import Path
 from .status_codes import Say, coded, plainly, with_codes
+from .table import COMMAND, Command, CommandTable
 
 
 class PathCommand(Command):
@@ -77,6 +78,7 @@ def extended_table(configuration: Configuration) -> CommandTable:
         recognise=recogniser(rows),
         body=table.body.but(line_end=CRLF) if configuration.speaks_esmtp else table.body,
         line_too_long=say(table.line_too_long.line, "5.5.2"),
+        too_many_lines=say(table.too_many_lines.line, "4.7.0"),
         needs_rset=not configuration.speaks_esmtp,
         tls_first=configuration.tls == IMPLICIT,
         shown=concealed,
@@ -121,7 +123,12 @@ def _path_rows(
         "too_big": Reply(configuration.size_exceeded_reply()),
     }
     of_mail = {"argument": path.reverse_path, "record": _record_mailfrom, "parameters": offer.of_mail}
-    of_rcpt = {"argument": path.forward_path, "record": _rcptto_recorder(rcpt), "parameters": offer.of_rcpt}
+    of_rcpt = {
+        "argument": path.forward_path,
+        "too_many": say(rcpt.too_many.line, "4.5.3") if rcpt.too_many is not None else None,
+        "record": _rcptto_recorder(rcpt),
+        "parameters": offer.of_rcpt,
+    }
     return (
         PathCommand(**{**table.rows["MAIL"].__dict__, **shared, **of_mail}),
         PathCommand(**{**rcpt.__dict__, **shared, **of_rcpt}),
@@ -205,7 +212,7 @@ def _record_mailfrom(message: Message, request: str, response: str, argument: st
 def _rcptto_recorder(plain: Command) -> Callable[[Message, str, str, str | None], None]:
     def record(message: Message, request: str, response: str, argument: str | None) -> None:
         plain.record(message, request, response, argument)
-        if argument is not None:
+        if len(message.rcptto_parameters) < len(message.forward_paths):
             message.rcptto_parameters.append(_parameters(argument))
 
     return record

@@ -9,9 +9,9 @@ from ..configuration import AUTH_MECHANISMS, REQUIRED, STARTTLS, Configuration
 from ..message import Message
 from . import grammar, transaction
 from .auth import Auth
-from .commands import TLS, Command
 from .events import Reply
 from .status_codes import Say
+from .table import TLS, Command
 
 _WITHOUT_TLS = ("EHLO", "STARTTLS", "NOOP", "QUIT")
 """What is answered before TLS even where that is required (RFC 3207 section 4)."""

@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..message import Message
 from . import events
 from .body import NOTHING, Body, Incoming
-from .commands import BODY, CLOSE, COMMAND, TLS, Command, CommandTable, Next
-from .dialogue import Dialogue, State
+from .dialogue import LINES_LIMIT, Dialogue, State
 from .events import Event, Reply
 from .grammar import decode_line
+from .table import BODY, CLOSE, COMMAND, TLS, Command, CommandTable, Next
 
 if TYPE_CHECKING:
     from .rules import FiredRule, Script
@@ -138,6 +137,8 @@ class Session(Dialogue):
         line = decode_line(self._buffer[:end])
         del self._buffer[: end + 1]
         self._searched = 0
+        if not self._count_line():
+            return True
         if self.state is _RESPONSE and self._respond is not None:
             self.state = _COMMAND
             self._respond(self, line)
@@ -158,7 +159,8 @@ class Session(Dialogue):
             return False
         self.state = _REST_OF_LINE
         self._searched = 0
-        self._pending.append(self.table.line_too_long)
+        if self._count_line():
+            self._pending.append(self.table.line_too_long)
         return True
 
     def _skip_line(self) -> bool:
@@ -185,7 +187,7 @@ class Session(Dialogue):
 
     def _obey(self, command: Command, line: str, argument: str | None) -> None:
         if command.starts_message and self.table.several_messages:
-            self._start_next_message()
+            self.start_next_message()
         message = self.message
         command.forgets(message)
         answer, succeeded = command.judge(message, argument)
@@ -275,6 +277,7 @@ class Session(Dialogue):
         """Answer the body, which is whole; ``fired`` is a rule that decides on it already."""
         message, row, content = self.message, self.table.body, self.body.content()
         self.body = NOTHING
+        self._lines_left = LINES_LIMIT
         message.msg = content is not None
         message.msg_request = content or b""
         answer = row.accepted if message.msg else row.too_big
@@ -287,10 +290,3 @@ class Session(Dialogue):
             return
         message.msg_response = answer.line
         self.reply(answer, row.delay, ends=self.table.fail_fast and not message.msg)
-
-    def _start_next_message(self) -> None:
-        finished = self.message
-        if finished.is_consistent and (finished.rset or not self.table.needs_rset):
-            self.message = Message()
-            self.message.inherit(finished)
-            self._pending.append(events.TransactionEnded(finished))

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from ..configuration import Configuration
 from ..message import Message
 
+RECIPIENT_LIMIT = 10_000
+"""RCPT commands that a message remembers; RFC 5321 section 4.5.3.1.8 asks for 100 at least."""
+
 
 def always(_: Message) -> bool:
     return True
@@ -27,6 +30,11 @@ def after_rcptto(message: Message) -> bool:
 def outside_transaction(message: Message) -> bool:
     """After HELO, and not between MAIL and the end of its message (RFC 5321 section 4.1.4)."""
     return message.helo and not (message.mailfrom and not message.msg_response)
+
+
+def has_all_recipients(message: Message) -> bool:
+    """Whether it remembers as many RCPT commands as it may."""
+    return len(message.rcptto_request_response) >= RECIPIENT_LIMIT
 
 
 def forget_nothing(_: Message) -> None:
@@ -59,6 +67,8 @@ def rcptto_recorder(configuration: Configuration) -> Callable[[Message, str, str
     success = configuration.msg_rcptto_received
 
     def record(message: Message, request: str, response: str, argument: str | None) -> None:
+        if has_all_recipients(message):  # a rule may accept more all the same
+            return
         message.rcptto_request_response.append((request, response))
         if argument is not None:
             message.forward_paths.append(argument)
