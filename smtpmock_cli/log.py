@@ -19,6 +19,8 @@ BACKLOG_LIMIT = 1024 * 1024
 """Bytes that may wait for a pipe's reader; lines that come when there are more are lost, and counted."""
 LINES_AT_ONCE = 10_000
 """So many lines that one event brings are written out at once, and not kept for the end of the turn."""
+_PATIENCE = 0.2
+"""Seconds in which the reader of a full backlog can prove that he reads."""
 _LAST_PATIENCE = 0.5
 """Seconds that the end waits for the readers of pipes."""
 
@@ -70,9 +72,12 @@ class Log:
         """The same line so many times: what arrives together has one stamp."""
         if self.activity and count:
             self.info(text)
-            self._out.lines += self._out.lines[-1:] * (count - 1)
-            if len(self._out.lines) > LINES_AT_ONCE:
+            line, count = self._out.lines[-1:], count - 1
+            while count > LINES_AT_ONCE and self.activity:
+                self._out.lines += line * LINES_AT_ONCE
                 self.flush()
+                count -= LINES_AT_ONCE
+            self._out.lines += line * count
 
     def warning(self, text: str) -> None:
         self._add(self._out, "WARNING", text)
@@ -91,10 +96,8 @@ class Log:
     def close(self) -> None:
         """Write out what was collected and what waits for a reader, if he comes to take it now."""
         self.flush()
-        deadline = time.monotonic() + _LAST_PATIENCE
         for sink in self._sinks.values():
-            while not self._drain(sink) and sink.takes_more(deadline - time.monotonic()):
-                pass
+            self._drain(sink, _LAST_PATIENCE)
 
     def _add(self, sink: _Sink, level: str, text: str) -> None:
         if not sink.is_open:
@@ -118,9 +121,9 @@ class Log:
         if sink.has_backlog and not waited and self.when_writable is not None:
             self.when_writable(sink.fd, lambda: self._drain(sink))
 
-    def _drain(self, sink: _Sink) -> bool:
+    def _drain(self, sink: _Sink, patience: float = 0) -> bool:
         """Write what a reader takes of the backlog, and how much he has missed; gives whether that is all."""
-        if not sink.drain():
+        if not sink.drain(patience):
             return False
         self.activity = self.activity and self._out.is_open
         if sink.lost:
@@ -173,29 +176,34 @@ class _Sink:
         except (OSError, ValueError):  # ValueError: closed on our side
             self._give_up()
 
-    def drain(self) -> bool:
-        """Write what the reader takes of the backlog; gives whether nothing is left of it."""
+    def drain(self, patience: float) -> bool:
+        """Write what the reader takes of the backlog within so many seconds; gives whether nothing is left of it."""
+        deadline = time.monotonic() + patience
         try:
-            while self._backlog and self.takes_more(0):
-                del self._backlog[: os.write(self.fd, self._backlog[: select.PIPE_BUF])]
+            while self._backlog and self._takes_more(deadline - time.monotonic()):
+                # Whole lines, because another process or stream may write to the same pipe.
+                end = self._backlog.rfind(b"\n", 0, select.PIPE_BUF) + 1 or select.PIPE_BUF
+                del self._backlog[: os.write(self.fd, self._backlog[:end])]
         except OSError:
             self._give_up()
         return not self._backlog
 
-    def takes_more(self, seconds: float) -> bool:
+    def _takes_more(self, seconds: float) -> bool:
         """Whether the pipe takes bytes, or fails, within so many seconds."""
         poll = select.poll()
         poll.register(self.fd, select.POLLOUT)
         return bool(poll.poll(max(0.0, seconds) * 1000))
 
     def _queue(self, data: bytes, count: int) -> None:
+        if len(self._backlog) > BACKLOG_LIMIT and not self.lost:
+            self.drain(_PATIENCE)
         if self.lost or len(self._backlog) > BACKLOG_LIMIT:
             self.lost += count
             return
         was_waiting = self.has_backlog
         self._backlog += data
         if not was_waiting:
-            self.drain()
+            self.drain(0)
 
     def _give_up(self) -> None:
         self._stream = None

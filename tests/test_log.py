@@ -185,13 +185,44 @@ def test_what_a_pipe_has_no_room_for_is_counted_and_told_in_its_place(to_err: bo
 @needs_pipes
 def test_the_backlog_is_bounded_whatever_one_event_brings() -> None:
     with Pipe() as pipe:
-        pipe.log.repeat_info("x" * 100, LINES_AT_ONCE + 1)
+        pipe.log.repeat_info("x" * 100, 100 * LINES_AT_ONCE)
         assert len(pipe.asked) == 1  # written out before the turn's end
-        for _ in range(100):
-            pipe.log.repeat_info("x" * 100, LINES_AT_ONCE + 1)
+        pipe.log.flush()
         *kept, notice = texts(pipe.read())
         assert BACKLOG_LIMIT < len(kept) * 140 < 4 * BACKLOG_LIMIT
-        assert int(notice.split()[0]) == 101 * (LINES_AT_ONCE + 1) - len(kept)
+        assert int(notice.split()[0]) == 100 * LINES_AT_ONCE - len(kept)
+
+
+@needs_pipes
+def test_who_reads_on_loses_nothing_however_much_there_is() -> None:
+    with Pipe() as pipe:
+        got: list[bytes] = []
+        reader = threading.Thread(target=lambda: got.append(pipe.reader.readall() or b""))
+        reader.start()
+        pipe.log.repeat_info("x" * 100, 100 * LINES_AT_ONCE)
+        pipe.log.close()
+        pipe.stream.close()
+        reader.join(PATIENCE)
+        assert texts(got[0]) == [b"x" * 100] * (100 * LINES_AT_ONCE)
+
+
+@needs_pipes
+def test_two_streams_on_one_pipe_do_not_cut_each_others_lines() -> None:
+    with Pipe() as pipe, os.fdopen(os.dup(pipe.stream.fileno()), "w") as err:
+        pipe.log.direct(pipe.stream, err, activity=True)
+        for number in range(3000):
+            pipe.log.info(f"out {number} {'x' * (number % 100)}")
+            pipe.log.error(f"err {number} {'x' * (number % 70)}")
+            pipe.log.flush()
+        assert len(pipe.asked) == 2
+        os.set_blocking(pipe.reader.fileno(), False)
+        got = pipe.reader.read(BACKLOG_LIMIT) or b""
+        while not all(drain() for drain in pipe.asked):
+            got += pipe.reader.read(BACKLOG_LIMIT) or b""
+        lines = texts(got + (pipe.reader.read(BACKLOG_LIMIT) or b""))
+        for stream, width in ((b"out", 100), (b"err", 70)):
+            expected = [b"%s %d %s" % (stream, number, b"x" * (number % width)) for number in range(3000)]
+            assert [line for line in lines if line.startswith(stream)] == expected
 
 
 @needs_pipes
