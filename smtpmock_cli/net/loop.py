@@ -161,6 +161,9 @@ class Loop:
     def _turn(self) -> None:
         ready = self.selector.select(self._patience())
         self.now = self.clock()
+        if not ready and self._timers and self._timers[0][0] <= self.now:
+            # After a SIGSTOP it may not have looked: what is there counts before a deadline that has passed.
+            ready = self.selector.select(0)
         if self._calls:  # before the bytes of a peer that was told to go on after the call
             self._make_calls()
         for key, events in ready:
