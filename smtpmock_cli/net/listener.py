@@ -1,7 +1,8 @@
 """Listener: a listening socket on the loop that hands on what it accepts.
 
-Invariant: running out of file descriptors is not the end: accepting pauses, and goes on when a
-connection has closed or a moment has passed.
+Invariants: running out of file descriptors is not the end: accepting pauses, and goes on when a
+connection has closed or a moment has passed; the last few are left to what the program has to open
+meanwhile, its own modules included.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ _BACKLOG = 1024
 _ACCEPTS_A_TURN = 64
 _RETRY_AFTER = 0.1
 """Seconds; a descriptor may come free in a part of the process that tells nobody."""
+_RESERVED = 8
+"""Descriptors that are not for connections."""
 _OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _MACOS_MOST = 10_240
 """Descriptors that macOS allows where it says that there is no limit."""
@@ -109,6 +112,7 @@ class Listener:
         self._accepted = accepted
         self._trouble = trouble
         self._retry: Timer | None = None
+        self._last_free = _descriptor_limit() - _RESERVED
         self._watch = loop.watch(sock, self._accept)
         self._watch.wait_for(READ)
 
@@ -125,7 +129,7 @@ class Listener:
 
     def resume(self) -> None:
         """A descriptor came free; harmless where accepting had not paused."""
-        if self._retry is not None:
+        if self._retry is not None and self._has_room():
             self._retry.cancel()
             self._retry = None
             self._watch.wait_for(READ)
@@ -146,13 +150,40 @@ class Listener:
                 return
             except OSError as error:
                 if error.errno in _OUT_OF_RESOURCES:
-                    self._pause(error)
+                    self._pause(error.errno)
                     return
                 continue  # the peer left between connecting and being accepted
             sock.setblocking(False)
+            # The kernel gives the lowest number that is free.
+            is_last = sock.fileno() >= self._last_free
             self._accepted(sock, plain(address))
+            if is_last:
+                self._pause(errno.EMFILE)
+                return
 
-    def _pause(self, error: OSError) -> None:
+    def _pause(self, error: int) -> None:
         self._watch.wait_for(0)
-        self._retry = self._loop.call_later(_RETRY_AFTER, self.resume)
-        self._trouble(f"accept tcp: {os.strerror(error.errno or 0).lower()}")
+        self._retry = self._loop.call_later(_RETRY_AFTER, self._try_again)
+        self._trouble(f"accept tcp: {os.strerror(error).lower()}")
+
+    def _try_again(self) -> None:
+        self._retry = self._loop.call_later(_RETRY_AFTER, self._try_again)
+        self.resume()
+
+    def _has_room(self) -> bool:
+        """Whether the next connection would get a descriptor that is for connections."""
+        try:
+            fd = os.dup(self._sock.fileno())
+        except OSError:
+            return False
+        os.close(fd)
+        return fd < self._last_free
+
+
+def _descriptor_limit() -> float:
+    """How many descriptors this process may have."""
+    try:
+        limit = os.sysconf("SC_OPEN_MAX")
+    except (AttributeError, OSError, ValueError):  # Windows; no limit
+        return float("inf")
+    return limit if limit > 0 else float("inf")
