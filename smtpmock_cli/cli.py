@@ -44,7 +44,7 @@ def _run(*, words: list[str], version: bool, **values: Any) -> int:
         raise click.UsageError(f"unexpected argument: {words[0]}")
     raise_descriptor_limit()
     try:
-        Server(Configuration(**values), keep_messages=False).serve()
+        Server(Configuration(**values), keep_messages=False).serve(is_last=True)
     except ServerStartError as error:
         click.echo(f"{stamp(time.time())} {error}", err=True)
         return START_ERROR

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import threading
 
     from .control.site import Site
-    from .messages_file import MessagesFile
+    from .deliveries import Deliveries
     from .port_file import PortFile
     from .store import MessageStore
 
@@ -54,19 +54,18 @@ class Server:
 
     def __init__(self, configuration: Configuration | None = None, *, keep_messages: bool = True) -> None:
         self.configuration = configuration or Configuration()
-        self._store: MessageStore | None = None
-        if keep_messages or self.configuration.http_port is not None:
-            from .store import MessageStore  # only here: the daemon may need none
+        self._deliveries: Deliveries | None = None
+        in_memory = keep_messages or self.configuration.http_port is not None
+        if in_memory or self.configuration.messages_file:
+            from .deliveries import Deliveries  # only here: the daemon may keep nothing
 
-            self._store = MessageStore()
+            self._deliveries = Deliveries(in_memory=in_memory)
         self._state = _State.STOPPED
         self._port_number = 0
         self._http_port_number: int | None = None
         self._tls_authority: bytes | None = None
-        self._message_count = 0
         self._thread: threading.Thread | None = None
         self._listeners: list[Listener]
-        self._messages_file: MessagesFile | None
         self._port_file: PortFile | None
         self._site: Site | None
 
@@ -94,7 +93,11 @@ class Server:
         import threading  # only here: the daemon serves in its main thread
 
         self._set_up()
-        self._open()
+        try:
+            self._open()
+        except ServerStartError:
+            self._loop.close()
+            raise
         self._thread = threading.Thread(target=self._run, name=f"smtpmock:{self._port_number}", daemon=True)
         self._thread.start()
 
@@ -107,6 +110,7 @@ class Server:
             raise ServerStateError("the server is not running")
         self._loop.call_from_thread(self._begin_stop)
         self._thread.join()
+        self._loop.close()
         self._thread = None
 
     def reconfigure(self, **changes: Any) -> None:
@@ -122,18 +126,22 @@ class Server:
         made = self._sessions.changed(changes)
         self._loop.call_from_thread(lambda: self._sessions.reconfigure(made))
 
-    def serve(self) -> None:
+    def serve(self, *, is_last: bool = False) -> None:
         """Listen and serve in this thread, the main one, until SIGINT, SIGQUIT or SIGTERM.
 
         The first signal is a :meth:`stop`; a second one cuts what is left at once.
 
+        :param is_last: whether the process ends with this: further signals change nothing any more.
         :raises ServerStartError: the address cannot be listened on.
         :raises ServerStateError: the server runs already.
         """
         self._set_up()
-        with stop_signals(self._loop, self._signalled):
-            self._open()
-            self._run()
+        try:
+            with stop_signals(self._loop, self._signalled, restored=not is_last):
+                self._open()
+                self._run()
+        finally:
+            self._loop.close()
 
     def messages(self) -> list[Message]:
         """All messages that arrived, in order; a copy."""
@@ -167,9 +175,9 @@ class Server:
 
     @property
     def _kept(self) -> MessageStore:
-        if self._store is None:
+        if self._deliveries is None:
             raise ServerStateError("the server was told to keep no messages")
-        return self._store
+        return self._deliveries.store
 
     def _set_up(self) -> None:
         if self._thread is not None or self._state is not _State.STOPPED:
@@ -178,8 +186,8 @@ class Server:
         self._loop = Loop(write_log=self._log.flush)
         self._log.when_writable = self._loop.when_writable
         self._listeners = []
-        self._messages_file = self._port_file = self._site = None
-        keep = self._keep if self._store is not None or self.configuration.messages_file else None
+        self._port_file = self._site = None
+        keep = self._deliveries.take if self._deliveries is not None else None
         self._sessions = Sessions(self._loop, self._log, self.configuration, keep, self._connection_ended)
 
     def _open(self) -> None:
@@ -194,10 +202,8 @@ class Server:
 
     def _start_listening(self) -> None:
         wanted = self.configuration
-        if wanted.messages_file:
-            from .messages_file import MessagesFile  # only here: JSON would cost time at every start
-
-            self._messages_file = MessagesFile(wanted.messages_file, self._log.error)
+        if self._deliveries is not None:
+            self._deliveries.write_to(wanted.messages_file, self._log.error)
         self._tls_authority = self._sessions.load_certificate()
         smtp = self._listen("SMTP mock server", wanted.host_address, wanted.port_number, self._sessions.accept)
         self._port_number = smtp.port
@@ -236,40 +242,29 @@ class Server:
         if self._port_file is not None:
             self._port_file.remove()
         self._log.close()
-        self._loop.close()
 
     def _accept_http(self, sock: socket.socket, client: tuple[str, int]) -> None:
         if self._site is None:
             from .control.site import Site  # only here: HTTP and its libraries would double the time of a start
 
-            assert self._store is not None
-            self._site = Site(self._loop, self._log, self._store, self._sessions, self._runs, self._resume_listeners)
+            self._site = Site(self._loop, self._log, self._kept, self._sessions, self._runs, self._connection_ended)
         self._site.accept(sock, client)
 
     def _runs(self) -> bool:
         return self._state is _State.RUNNING
 
-    def _keep(self, message: Message) -> None:
-        self._message_count += 1
-        message.id = self._message_count
-        if self._store is not None:
-            self._store.append(message)
-        if self._messages_file is not None:
-            self._messages_file.append(message)
-
     def _connection_ended(self) -> None:
-        self._resume_listeners()
-        self._stop_when_done()
-
-    def _resume_listeners(self) -> None:
         for listener in self._listeners:
             listener.resume()
+        self._stop_when_done()
 
     def _signalled(self) -> None:
         if self._state is _State.RUNNING:
             self._begin_stop()
         elif self._state is _State.STOPPING:
             self._cut_sessions()
+        else:
+            self._loop.stop()
 
     def _begin_stop(self) -> None:
         if self._state is not _State.RUNNING:
@@ -287,6 +282,8 @@ class Server:
 
     def _cut_sessions(self) -> None:
         """The deadline, or a second signal."""
+        if self._state is not _State.STOPPING:
+            return
         forced = bool(self._sessions.under_way)
         self._state = _State.STOPPED
         self._sessions.cut()
@@ -294,7 +291,8 @@ class Server:
 
     def _stopped(self, line: str) -> None:
         self._state = _State.STOPPED
-        if self._site is not None:
-            self._site.finish()
         self._log.info(line)
-        self._loop.stop()
+        if self._site is not None:
+            self._site.finish(self._loop.stop)
+        else:
+            self._loop.stop()

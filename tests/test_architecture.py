@@ -50,6 +50,7 @@ LAYERS = (
     ("smtp/table",),
     ("smtp/path", "smtp/body"),
     ("smtp/__init__", "smtp/grammar", "smtp/events", "smtp/transaction", "smtp/occasion", "smtp/concealment"),
+    ("deliveries",),
     ("store", "messages_file", "port_file", "rules_file"),
     ("configuration", "message", "log"),
     ("settings",),
@@ -158,7 +159,8 @@ def test_a_start_imports_what_it_uses_and_no_more() -> None:
     assert started.isdisjoint(NEVER_AT_START)
     ours = {name for name in started if name.startswith("smtpmock_cli")}
     assert ours >= {"smtpmock_cli.net.smtp"}
-    unused = {f"smtpmock_cli.{name}" for name in ("store", "messages_file", "port_file", "rule", "rules_file")}
+    files = ("messages_file", "port_file", "rules_file")
+    unused = {f"smtpmock_cli.{name}" for name in ("deliveries", "store", "rule", *files)}
     unused |= {f"smtpmock_cli.smtp.{name}" for name in ("rules", "esmtp", "extensions", "path", "chunks", "auth")}
     assert ours.isdisjoint(unused)
     assert started - ours - imported(click_alone.stderr) <= START_BUDGET

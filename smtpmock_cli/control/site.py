@@ -18,6 +18,8 @@ from .http import HttpProtocol
 from .mailpit import Mailpit
 from .routes import Route, Router
 
+_LAST_PATIENCE = 1.0
+"""Seconds that the last answers have to be taken."""
 CONNECTIONS_LIMIT = 1000
 """Connections that may be open, each of which can wait for messages."""
 
@@ -54,6 +56,7 @@ class Site:
             ["localhost", socket.gethostname(), configuration.http_host, *configuration.http_names]
         )
         self._connections: set[Connection] = set()
+        self._done: Callable[[], None] | None = None
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -72,9 +75,18 @@ class Site:
         else:
             protocol.turn_away(Refusal(503, f"more than {CONNECTIONS_LIMIT} connections are open"))
 
-    def finish(self) -> None:
-        """Answer everyone who still waits, with what there is."""
+    def finish(self, done: Callable[[], None]) -> None:
+        """Answer everyone who still waits, with what there is, and tell when it has been taken, or not in time."""
+        self._done = done
+        self._loop.call_later(_LAST_PATIENCE, done)
         self._api.close()
+        for connection in list(self._connections):
+            if connection.is_sending:
+                connection.close()
+            else:
+                connection.cut()
+        if not self._connections:
+            done()
 
     def close(self) -> None:
         """Close all connections at once."""
@@ -94,6 +106,8 @@ class Site:
     def _connection_ended(self, connection: Connection) -> None:
         self._connections.discard(connection)
         self._tell_connection_ended()
+        if self._done is not None and not self._connections:
+            self._done()
 
 
 def _describe(request: Request) -> Answer:

@@ -113,6 +113,11 @@ class Connection:
         """The address that the client had connected to."""
         return plain(self._sock.getsockname())
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether something of what was to be sent has not gone out."""
+        return bool(self._unsent)
+
     def start(self) -> None:
         """Wait for the peer's bytes from now on."""
         self._rearm()

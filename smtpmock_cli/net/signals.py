@@ -16,10 +16,12 @@ STOP_SIGNALS = tuple(
 
 
 @contextmanager
-def stop_signals(loop: Loop, callback: Callable[[], None]) -> Iterator[None]:
-    """Call back on the loop at each of the signals; what handled them before does so again after.
+def stop_signals(loop: Loop, callback: Callable[[], None], *, restored: bool) -> Iterator[None]:
+    """Call back on the loop at each of the signals, which must not be closed before this has ended.
 
     Only the main thread may use this (the interpreter's rule).
+
+    :param restored: what handled them before does so again after; False ignores them from then on.
     """
 
     def received(number: int) -> None:
@@ -32,7 +34,7 @@ def stop_signals(loop: Loop, callback: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         for number, handler in handlers.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler if restored else signal.SIG_IGN)
         signal.set_wakeup_fd(wakeup_fd)
 
 

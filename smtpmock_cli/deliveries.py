@@ -1,0 +1,62 @@
+"""Deliveries: the messages that sessions end, numbered, and kept where somebody can read them.
+
+Invariant: numbers go up from 1, in the store and in the file alike, over all starts of a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .errors import ServerStateError
+from .message import Message
+
+TYPE_CHECKING = False  # not from typing, whose import takes longer than all of this
+if TYPE_CHECKING:
+    from .messages_file import MessagesFile
+    from .store import MessageStore
+
+
+class Deliveries:
+    """Takes each message once.
+
+    :param in_memory: whether messages are kept in a store.
+    """
+
+    def __init__(self, *, in_memory: bool) -> None:
+        self._count = 0
+        self._store: MessageStore | None = None
+        self._file: MessagesFile | None = None
+        if in_memory:
+            from .store import MessageStore  # only here: a file needs none
+
+            self._store = MessageStore()
+
+    @property
+    def store(self) -> MessageStore:
+        """Where the messages are.
+
+        :raises ServerStateError: they are not kept in memory.
+        """
+        if self._store is None:
+            raise ServerStateError("the server was told to keep no messages")
+        return self._store
+
+    def write_to(self, path: str, trouble: Callable[[str], None]) -> None:
+        """Append each to a file from now on, as a line of JSON; no path is no file. ``trouble`` is told in words.
+
+        :raises ServerStartError: the file cannot be written to.
+        """
+        self._file = None
+        if path:
+            from .messages_file import MessagesFile  # only here: JSON is of some weight
+
+            self._file = MessagesFile(path, trouble)
+
+    def take(self, message: Message) -> None:
+        """Number a message and keep it."""
+        self._count += 1
+        message.id = self._count
+        if self._store is not None:
+            self._store.append(message)
+        if self._file is not None:
+            self._file.append(message)
