@@ -11,7 +11,6 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from enum import Enum
 from typing import Any
 from typing import Protocol as Interface
@@ -23,6 +22,8 @@ _CHUNK = 96 * 1024
 _LINGER = 2.0
 """How long, in seconds, a closed connection waits for its peer's end."""
 _NEVER = float("inf")
+_NOBODY: Any = None
+"""In the place of a protocol where none is called: on a connection that is only being closed."""
 
 
 def plain(address: tuple[Any, ...]) -> tuple[str, int]:
@@ -92,7 +93,7 @@ class Connection:
     def __init__(
         self, loop: Loop, sock: socket.socket, client: tuple[str, int], ended: Callable[[Connection], None]
     ) -> None:
-        self.protocol: Protocol
+        self.protocol: Protocol = _NOBODY
         self.client = client
         self.is_blocked = False
         """Whether the kernel takes no more bytes; :meth:`Protocol.sent` tells when it does again."""
@@ -181,8 +182,7 @@ class Connection:
         self._watch.close()
         self._sock.close()
         # Cycles that only the garbage collector would find could hold a large body for a long time.
-        with suppress(AttributeError):  # what is only turned away has none
-            del self.protocol
+        self.protocol = _NOBODY
         self._ended(self)
 
     def _rearm(self) -> None:

@@ -53,11 +53,12 @@ class Body(Incoming):
     :param line_end: what ends a line: LF or CRLF.
     """
 
-    __slots__ = ("_held", "_line_end", "_own_from")
+    __slots__ = ("_end", "_held", "_line_end", "_own_from")
 
     def __init__(self, limit: int, line_end: bytes) -> None:
         super().__init__(limit)
         self._line_end = line_end
+        self._end = line_end + _LONE_DOT
         # The start of a body is the start of a line: a line's end that is not the body's own says so.
         self._held = line_end
         self._own_from = len(line_end)
@@ -65,7 +66,7 @@ class Body(Incoming):
     def feed(self, data: bytes) -> bytes | None:
         joined = self._held + data
         # Most of a large mail is base 64, which has no dot: one search for a byte settles it.
-        end = joined.find(self._line_end + _LONE_DOT) if b"." in joined else -1
+        end = joined.find(self._end) if b"." in joined else -1
         if end >= 0:
             end += len(self._line_end)
             self._keep(joined[:end])
@@ -87,8 +88,8 @@ class Body(Incoming):
         """How many bytes at the end may turn out to begin the end of the body, or a stuffed dot."""
         if data.endswith(self._line_end):
             return len(self._line_end)
-        end = self._line_end + _LONE_DOT
-        return next((length for length in range(len(end) - 1, 0, -1) if data.endswith(end[:length])), 0)
+        lengths = range(len(self._end) - 1, 0, -1)
+        return next((length for length in lengths if data.endswith(self._end[:length])), 0)
 
 
 NOTHING = Body(0, LF)

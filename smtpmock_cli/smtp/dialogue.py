@@ -26,7 +26,7 @@ class State(Enum):
 
 
 LINES_LIMIT = 1_000_000
-"""How many lines a session may send until a body is complete, the first one or the next."""
+"""How many lines a client may send until a body is complete, the first one or the next."""
 
 # Looked up for every session and reply, and slow to find in an Enum.
 _COMMAND, _HUNG, _ENDED = State.COMMAND, State.HUNG, State.ENDED
@@ -45,13 +45,6 @@ class Dialogue:
         """The transaction under way; its events hand it over once it has ended."""
         self._pending: deque[Event] = deque()
         self._lines_left = LINES_LIMIT
-
-    def _count_line(self) -> bool:
-        """Whether the client may send one more line before a body; the answer, where it may not."""
-        self._lines_left -= 1
-        if self._lines_left < 0:
-            self.reply(self.table.too_many_lines, ends=True)
-        return self._lines_left >= 0
 
     def tell(self, told: Event) -> None:
         """Have this pulled after all that was told before."""

@@ -137,8 +137,9 @@ class Session(Dialogue):
         line = decode_line(self._buffer[:end])
         del self._buffer[: end + 1]
         self._searched = 0
-        if not self._count_line():
-            return True
+        self._lines_left -= 1
+        if self._lines_left < 0:
+            return self._give_up()
         if self.state is _RESPONSE and self._respond is not None:
             self.state = _COMMAND
             self._respond(self, line)
@@ -159,8 +160,15 @@ class Session(Dialogue):
             return False
         self.state = _REST_OF_LINE
         self._searched = 0
-        if self._count_line():
-            self._pending.append(self.table.line_too_long)
+        self._lines_left -= 1
+        if self._lines_left < 0:
+            return self._give_up()
+        self._pending.append(self.table.line_too_long)
+        return True
+
+    def _give_up(self) -> bool:
+        """End here, because the client sends lines, and no body."""
+        self.reply(self.table.too_many_lines, ends=True)
         return True
 
     def _skip_line(self) -> bool:
