@@ -33,7 +33,7 @@ LAYERS = (
     ("control/summary", "control/sandbox"),
     ("control/selection",),
     ("control/mail", "control/search"),
-    ("control/routes", "control/gate", "control/text"),
+    ("control/routes", "control/gate", "control/text", "control/wait"),
     ("control/__init__", "control/exchange", "control/schema"),
     ("sessions",),
     ("net/smtp",),

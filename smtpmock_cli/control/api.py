@@ -16,6 +16,7 @@ from ..sessions import Sessions
 from ..store import MessageStore
 from .exchange import Answer, Refusal, Request, Response, Waiting, json_response, text_response
 from .routes import Route
+from .wait import Waits
 
 MOST_AWAITED = 1_000_000
 """The most messages that one request can wait for."""
@@ -26,8 +27,6 @@ USUAL_WAIT = 4.0
 MAIL = "message/rfc822"
 PEM = "application/x-pem-file"
 
-Respond = Callable[[Response], None]
-
 
 class Api:
     """The endpoints over one server.
@@ -36,12 +35,10 @@ class Api:
     """
 
     def __init__(self, loop: Loop, store: MessageStore, sessions: Sessions, is_ready: Callable[[], bool]) -> None:
-        self._loop = loop
         self._store = store
+        self._waits = Waits(loop, store)
         self._under_way = sessions
         self._is_ready = is_ready
-        # A dict for want of an ordered set.
-        self._waits: dict[_Wait, None] = {}
 
     def routes(self) -> list[Route]:
         return [
@@ -64,8 +61,7 @@ class Api:
 
     def close(self) -> None:
         """Answer everyone who still waits with what has arrived."""
-        for wait in list(self._waits):
-            wait.end()
+        self._waits.close()
 
     def _live(self, request: Request) -> Answer:
         request.parameters()
@@ -85,13 +81,11 @@ class Api:
         if purge and request.method == "HEAD":
             raise Refusal(400, "HEAD takes nothing out")
         seconds = USUAL_WAIT if timeout is None else timeout
-        return Waiting(
-            lambda respond: _Wait(self._loop, self._store, self._waits, respond, count, seconds, purge=purge).forget
-        )
+        return Waiting(lambda respond: self._waits.begin(respond, count, seconds, purge=purge))
 
     def _purge(self, request: Request) -> Answer:
         request.parameters()
-        return _listing(self._store.purge(), complete=True)
+        return Waiting(lambda respond: self._waits.begin(respond, 0, 0, purge=True))
 
     def _message(self, request: Request, id: str) -> Answer:
         request.parameters()
@@ -170,54 +164,6 @@ class Api:
         request.parameters()
         self._change({"rules": []})
         return self._rules(request)
-
-
-class _Wait:
-    """One client that waits for messages; answered once, or forgotten."""
-
-    def __init__(
-        self,
-        loop: Loop,
-        store: MessageStore,
-        waits: dict[_Wait, None],
-        respond: Respond,
-        count: int,
-        timeout: float,
-        *,
-        purge: bool,
-    ) -> None:
-        self._store = store
-        self._waits = waits
-        self._respond = respond
-        waits[self] = None
-        self._timer = loop.call_later(timeout, self.end)
-        self._waiter = store.when(count, self._complete, purge=purge)
-
-    def end(self) -> None:
-        """Answer with what has arrived till now."""
-        messages = self._store.give_up(self._waiter)
-        if messages is not None:
-            self._over()
-            self._respond(_listing(messages, complete=False))
-
-    def forget(self) -> None:
-        """The client has gone."""
-        self._store.forget(self._waiter)
-        self._over()
-
-    def _complete(self, messages: list[Message]) -> None:
-        self._over()
-        self._respond(_listing(messages, complete=True))
-
-    def _over(self) -> None:
-        self._timer.cancel()
-        del self._waits[self]
-
-
-def _listing(messages: list[Message], *, complete: bool) -> Response:
-    return json_response(
-        {"complete": complete, "count": len(messages), "messages": [message.as_json() for message in messages]}
-    )
 
 
 def _number(given: dict[str, str], name: str, most: float, *, whole: bool = False) -> float | None:

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,9 +16,10 @@ import pytest
 
 from smtpmock_cli import Configuration, Server
 from smtpmock_cli.configuration import changeable
+from smtpmock_cli.control import wait
 from smtpmock_cli.control.api import LONGEST_WAIT, MOST_AWAITED
 from tests.control.web import ask, raw, read_answer, send_for_ever, send_mail, send_mails
-from tests.helpers import ENVELOPE, HELO, MAIL, PATIENCE, RCPT, Client
+from tests.helpers import BODY, ENVELOPE, HELO, MAIL, PATIENCE, RCPT, Client
 
 MESSAGES = "/smtpmock/messages"
 CONFIGURATION = "/smtpmock/configuration"
@@ -187,6 +189,53 @@ def test_hundreds_who_wait_cost_nothing(server: Server) -> None:
     for client in clients:
         assert read_json(client)["count"] == 1
         client.close()
+
+
+MANY = 3000
+LIVE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.fixture
+def laden(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server with many messages, of which a listing takes one a turn."""
+    monkeypatch.setattr(wait, "_BYTES_A_TURN", 1)
+    with Server(Configuration(http_port=0, multiple_message_receiving=True)) as server:
+        with Client(server.port_number) as client:
+            message = MAIL + RCPT + b"DATA\r\n" + BODY + b".\r\nRSET\r\n"
+            client.send(HELO + message * MANY + b"QUIT\r\n")
+            assert client.rest().endswith(b"221 Closing connection\r\n")
+        yield server
+
+
+@pytest.mark.parametrize("method", [b"GET", b"DELETE"])
+def test_sessions_go_on_while_a_long_listing_is_made(laden: Server, method: bytes) -> None:
+    with raw(laden) as client, Client(laden.port_number) as smtp:
+        client.send(LIVE)
+        assert read_answer(client)[0] == 200
+        client.send(method + b" /smtpmock/messages HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert smtp.ask(b"NOOP\r\n") == "250 Ok"
+        client.sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            client.sock.recv(1)
+        client.sock.settimeout(PATIENCE)
+        _, _, body = read_answer(client)
+        assert [message["id"] for message in json.loads(body)["messages"]] == list(range(1, MANY + 1))
+        assert len(laden.messages()) == (MANY if method == b"GET" else 0)
+
+
+def test_a_long_listing_is_whole_though_the_server_stops(laden: Server) -> None:
+    with raw(laden) as client:
+        client.send(b"GET %b?count=%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % (MESSAGES.encode(), MANY + 1))
+        send_mail(laden)
+        laden.stop()
+        status, _, body = read_answer(client)
+        assert (status, json.loads(body)["count"]) == (200, MANY + 1)
+
+
+def test_who_leaves_while_a_long_listing_is_made_disturbs_nobody(laden: Server) -> None:
+    with raw(laden) as client:
+        client.send(b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % MESSAGES.encode())
+    assert ask(laden, MESSAGES).json["count"] == MANY
 
 
 @pytest.mark.parametrize(

@@ -249,12 +249,12 @@ def test_a_mistake_of_ours_is_not_the_end(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("told")
 
-    monkeypatch.setattr(api, "_listing", fail)
+    monkeypatch.setattr(api, "json_response", fail)
     with Server(Configuration(http_port=0, log_to_stdout=True)) as logging:
-        assert ask(logging, "/smtpmock/messages", "DELETE").status == 500
+        assert ask(logging, "/smtpmock/sessions").status == 500
         assert ask(logging, "/livez").status == 200
         send_mail(logging)
-    assert "HTTP API: DELETE /smtpmock/messages: ZeroDivisionError('told')" in capsys.readouterr().err
+    assert "HTTP API: GET /smtpmock/sessions: ZeroDivisionError('told')" in capsys.readouterr().err
 
 
 def test_curl() -> None:
