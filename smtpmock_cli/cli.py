@@ -12,7 +12,6 @@ from .configuration import Configuration
 from .errors import ConfigurationError, ServerStartError
 from .flags import GoCommand, in_flags
 from .log import stamp
-from .net.listener import raise_descriptor_limit
 from .server import Server
 from .version import VERSION, build
 
@@ -42,7 +41,6 @@ def _run(*, words: list[str], version: bool, **values: Any) -> int:
         return _print_version()
     if words:
         raise click.UsageError(f"unexpected argument: {words[0]}")
-    raise_descriptor_limit()
     try:
         Server(Configuration(**values), keep_messages=False).serve(is_last=True)
     except ServerStartError as error:

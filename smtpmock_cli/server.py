@@ -15,7 +15,7 @@ from .configuration import Configuration
 from .errors import ServerStartError, ServerStateError
 from .log import Log
 from .message import Message
-from .net.listener import Listener, listen
+from .net.listener import Listener, listen, raise_descriptor_limit_soon
 from .net.loop import Loop
 from .net.signals import stop_signals
 from .sessions import Sessions
@@ -131,7 +131,7 @@ class Server:
 
         The first signal is a :meth:`stop`; a second one cuts what is left at once.
 
-        :param is_last: whether the process ends with this: further signals change nothing any more.
+        :param is_last: the process ends with this: its limit of descriptors is raised, later signals are ignored.
         :raises ServerStartError: the address cannot be listened on.
         :raises ServerStateError: the server runs already.
         """
@@ -139,6 +139,8 @@ class Server:
         try:
             with stop_signals(self._loop, self._signalled, restored=not is_last):
                 self._open()
+                if is_last:
+                    raise_descriptor_limit_soon(self._loop)
                 self._run()
         finally:
             self._loop.close()

@@ -77,7 +77,7 @@ PURE = {
 
 # The modules of the standard library that a start may import besides those of the interpreter and Click.
 START_BUDGET = {"_heapq", "_socket", "array", "gc", "heapq", "math", "select", "selectors", "signal", "socket"}
-START_BUDGET |= {"resource"}  # raises the limit of descriptors
+START_BUDGET |= {"resource"}  # raises the limit of descriptors, once a client may have been greeted
 START_BUDGET |= {"importlib._abc", "importlib.util", "runpy"}  # the interpreter's way to run a module
 NEVER_AT_START = {"ssl", "h11", "email", "json", "logging", "asyncio", "dataclasses", "ipaddress", "tomllib", "http"}
 NEVER_AT_START |= {"inspect", "ast", "tokenize", "uuid", "platform", "datetime", "gettext", "threading", "typing"}

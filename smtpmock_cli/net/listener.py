@@ -22,15 +22,21 @@ _ACCEPTS_A_TURN = 64
 _RETRY_AFTER = 0.1
 """Seconds; a descriptor may come free in a part of the process that tells nobody."""
 _RESERVED = 8
-"""Descriptors that are not for connections."""
+"""Descriptors that are not for connections; of fewer than twice as many, half."""
+_SOON = 0.05
+"""Seconds after which a start can do what the first greeting need not wait for."""
 _OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _MACOS_MOST = 10_240
 """Descriptors that macOS allows where it says that there is no limit."""
 _ANY_ADDRESS = ("", "0", "0.0.0.0", "::")
 
 
-def raise_descriptor_limit() -> None:
-    """Let this process have as many descriptors as it may ask for: each connection takes one."""
+def raise_descriptor_limit_soon(loop: Loop) -> None:
+    """Let this process have as many descriptors as it may ask for, because each connection takes one."""
+    loop.call_later(_SOON, _raise_descriptor_limit)
+
+
+def _raise_descriptor_limit() -> None:
     if sys.platform == "win32":
         return
     import resource  # only here: Windows has none
@@ -112,7 +118,8 @@ class Listener:
         self._accepted = accepted
         self._trouble = trouble
         self._retry: Timer | None = None
-        self._last_free = _descriptor_limit() - _RESERVED
+        self._reserved_from = self._reservation()
+        self._is_tight = False
         self._watch = loop.watch(sock, self._accept)
         self._watch.wait_for(READ)
 
@@ -144,6 +151,9 @@ class Listener:
 
     def _accept(self) -> None:
         for _ in range(_ACCEPTS_A_TURN):
+            if self._is_tight and not self._has_room():
+                self._pause(errno.EMFILE)
+                return
             try:
                 sock, address = self._sock.accept()
             except BlockingIOError:
@@ -154,12 +164,9 @@ class Listener:
                     return
                 continue  # the peer left between connecting and being accepted
             sock.setblocking(False)
-            # The kernel gives the lowest number that is free.
-            is_last = sock.fileno() >= self._last_free
+            # Once so many are taken, a low number says nothing any more: the kernel gives the lowest that is free.
+            self._is_tight = self._is_tight or sock.fileno() >= self._reserved_from
             self._accepted(sock, plain(address))
-            if is_last:
-                self._pause(errno.EMFILE)
-                return
 
     def _pause(self, error: int) -> None:
         self._watch.wait_for(0)
@@ -172,18 +179,24 @@ class Listener:
 
     def _has_room(self) -> bool:
         """Whether the next connection would get a descriptor that is for connections."""
+        self._reserved_from = self._reservation()  # it may have been raised
         try:
             fd = os.dup(self._sock.fileno())
         except OSError:
             return False
         os.close(fd)
-        return fd < self._last_free
+        return fd < self._reserved_from
+
+    def _reservation(self) -> int:
+        """The first number that is not for connections."""
+        limit = _descriptor_limit()
+        return limit - min(_RESERVED, (limit - self._sock.fileno()) // 2)
 
 
-def _descriptor_limit() -> float:
+def _descriptor_limit() -> int:
     """How many descriptors this process may have."""
     try:
         limit = os.sysconf("SC_OPEN_MAX")
-    except (AttributeError, OSError, ValueError):  # Windows; no limit
-        return float("inf")
-    return limit if limit > 0 else float("inf")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return sys.maxsize
+    return limit if limit > 0 else sys.maxsize  # there may be none
