@@ -30,12 +30,22 @@ def stop_signals(loop: Loop, callback: Callable[[], None], *, restored: bool) ->
 
     wakeup_fd = signal.set_wakeup_fd(loop.signals_to(received), warn_on_full_buffer=False)
     handlers = {number: signal.signal(number, _note_nothing) for number in STOP_SIGNALS}
+    blocked = _unblocked()
     try:
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler if restored else signal.SIG_IGN)
+        if restored and blocked:
+            signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
         signal.set_wakeup_fd(wakeup_fd)
+
+
+def _unblocked() -> set[int]:
+    """Let the signals through that a parent had blocked, which is inherited; gives those."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        return set()
+    return signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS) & {*STOP_SIGNALS}
 
 
 def _note_nothing(_number: int, _frame: FrameType | None) -> None:
