@@ -20,9 +20,11 @@ BACKLOG_LIMIT = 1024 * 1024
 LINES_AT_ONCE = 10_000
 """So many lines that one event brings are written out at once, and not kept for the end of the turn."""
 _PATIENCE = 0.2
-"""Seconds in which the reader of a full backlog can prove that he reads."""
+"""Seconds within which the reader of a full backlog has to take some of it."""
 _LAST_PATIENCE = 0.5
-"""Seconds that the end waits for the readers of pipes."""
+"""The same at the end."""
+_PATIENCES = 5
+"""So many times that, and no longer, a reader is waited for who always takes some."""
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
@@ -110,16 +112,20 @@ class Log:
         sink.lines.append(f"{level}: {self._stamp}.{int((now - second) * 1e6):06d} {escape(text)}\n")
 
     def _sink(self, stream: Any) -> _Sink:
-        # One for each stream, because a backlog has to be written before what comes later.
-        if stream not in self._sinks:
-            self._sinks[stream] = _Sink(stream)
-        return self._sinks[stream]
+        # One for each pipe and stream, because a backlog has to be written before what comes later.
+        sink = _Sink(stream)
+        return self._sinks.setdefault(sink.fd if sink.fd >= 0 else stream, sink)
 
     def _write(self, sink: _Sink) -> None:
-        waited = sink.has_backlog
         sink.write(may_wait=self.when_writable is None)
-        if sink.has_backlog and not waited and self.when_writable is not None:
-            self.when_writable(sink.fd, lambda: self._drain(sink))
+        if sink.has_backlog and not sink.is_awaited and self.when_writable is not None:
+            sink.is_awaited = True
+            self.when_writable(sink.fd, lambda: self._go_on(sink))
+
+    def _go_on(self, sink: _Sink) -> bool:
+        """A reader takes bytes again; gives whether he has all."""
+        sink.is_awaited = not self._drain(sink)
+        return not sink.is_awaited
 
     def _drain(self, sink: _Sink, patience: float = 0) -> bool:
         """Write what a reader takes of the backlog, and how much he has missed; gives whether that is all."""
@@ -140,6 +146,8 @@ class _Sink:
         self.lines: list[str] = []
         self.lost = 0
         """How many lines the backlog had no room for."""
+        self.is_awaited = False
+        """Whether the loop calls back when the reader takes bytes."""
         self._stream = stream
         # Under the text layer, because a peer's bytes need not fit the stream's encoding; and under
         # the buffer, because what is stuck there after a failure fails again when the process ends.
@@ -177,10 +185,10 @@ class _Sink:
             self._give_up()
 
     def drain(self, patience: float) -> bool:
-        """Write what the reader takes of the backlog within so many seconds; gives whether nothing is left of it."""
-        deadline = time.monotonic() + patience
+        """Write what the reader takes of the backlog, each time within so many seconds; gives whether that is all."""
+        deadline = time.monotonic() + _PATIENCES * patience
         try:
-            while self._backlog and self._takes_more(deadline - time.monotonic()):
+            while self._backlog and self._takes_more(min(patience, deadline - time.monotonic())):
                 # Whole lines, because another process or stream may write to the same pipe.
                 end = self._backlog.rfind(b"\n", 0, select.PIPE_BUF) + 1 or select.PIPE_BUF
                 del self._backlog[: os.write(self.fd, self._backlog[:end])]

@@ -280,3 +280,32 @@ def test_without_a_loop_a_pipe_is_waited_for() -> None:
         pipe.stream.close()
         reader.join(PATIENCE)
         assert texts(got[0]) == sent
+
+
+@needs_pipes
+def test_a_backlog_that_a_flush_takes_away_is_waited_for_once() -> None:
+    line = "x" * (2 * BACKLOG_LIMIT)
+    with Pipe() as pipe, os.fdopen(os.dup(pipe.reader.fileno()), "rb") as lines:
+        pipe.log.info(line)
+        pipe.log.flush()
+        reader = threading.Thread(target=lambda: [lines.readline() for _ in range(2)])
+        reader.start()
+        pipe.log.info("taken at once, and the line before it")
+        pipe.log.flush()
+        reader.join(PATIENCE)
+        pipe.log.info(line)
+        pipe.log.flush()
+        assert len(pipe.asked) == 1, "the first has not said that it is done"
+        assert len(texts(pipe.read())) == 1
+        pipe.fill(500)
+        assert len(pipe.asked) == 2, "it has by now"
+
+
+@needs_pipes
+def test_two_streams_of_one_descriptor_are_waited_for_once() -> None:
+    with Pipe() as pipe, os.fdopen(pipe.stream.fileno(), "w", closefd=False) as other:
+        pipe.fill(500)
+        pipe.log.direct(other, None, activity=True)
+        pipe.fill(500)
+        assert len(pipe.asked) == 1
+        assert len(texts(pipe.read())) == 1000

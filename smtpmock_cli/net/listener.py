@@ -163,6 +163,9 @@ class Listener:
                     self._pause(error.errno)
                     return
                 continue  # the peer left between connecting and being accepted
+            if not address:  # macOS, where the peer has reset already
+                sock.close()
+                continue
             sock.setblocking(False)
             # Once so many are taken, a low number says nothing any more: the kernel gives the lowest that is free.
             self._is_tight = self._is_tight or sock.fileno() >= self._reserved_from
