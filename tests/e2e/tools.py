@@ -60,6 +60,13 @@ def openssl() -> Tool:
     return Tool([_on_path("openssl", "Debian: apt-get install openssl")], dict(os.environ))
 
 
+def libfaketime() -> Path:
+    """The library that, loaded first, gives a program another clock."""
+    name = "faketime/libfaketime.so.1"
+    installed = [*Path("/usr/lib").glob(f"*/{name}")]
+    return (installed or [*_unpacked("libfaketime", "libfaketime").glob(f"usr/lib/*/{name}")])[0]
+
+
 def node_with_nodemailer() -> Tool:
     return _node_with("nodemailer")
 

@@ -1,0 +1,188 @@
+"""SIGTERM in every phase: the program ends in time and well, and leaves nothing behind but its messages."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+
+from tests.certificates import Certificate
+from tests.helpers import ENVELOPE, Client, Daemon, daemon, log_texts
+from tests.test_cli import FORCED, SHUTDOWN, STOPPED, posix, wait_for_line
+
+from . import phases
+from .observed import (
+    MARGIN,
+    Observed,
+    assert_serves,
+    freeze,
+    observed,
+    records,
+    reset,
+    send_until_not_read_from,
+    wait_for_exit,
+)
+from .phases import PHASES, Phase, at_hand, reached
+
+pytestmark = posix
+
+LONG = 60
+"""Seconds of a delay, and of a patience, that a stop must not wait for."""
+
+
+@contextmanager
+def ends_within(running: Daemon, seconds: float) -> Iterator[None]:
+    """The process ends well, within so many seconds from here."""
+    begun = time.monotonic()
+    yield
+    assert wait_for_exit(running) == 0
+    assert time.monotonic() - begun < seconds + MARGIN
+    with socket.create_server(("127.0.0.1", running.port)):
+        pass
+
+
+STOPPED_IN = [phase for phase in PHASES if phase.name not in ("MAIL", "RCPT")]
+"""These two are like HELO."""
+
+
+def files(folder: Path) -> tuple[str, str]:
+    """The flags that have it write files."""
+    return f"-portFile={folder}/ports.json", f"-messagesFile={folder}/messages.jsonl"
+
+
+def assert_left_as_it_should(folder: Path) -> None:
+    """No port file, and one message."""
+    assert not (folder / "ports.json").exists()
+    assert len(records(folder / "messages.jsonl")) == 1
+
+
+@pytest.mark.parametrize("phase", STOPPED_IN, ids=phases.name)
+def test_sigterm(phase: Phase, tmp_path: Path, certificate: Certificate) -> None:
+    flags = ("-shutdownTimeout=1", *files(tmp_path))
+    with at_hand(tmp_path, certificate, *flags, seconds=LONG) as running, reached(phase, running):
+        with ends_within(running, 1):
+            running.signal(signal.SIGTERM)
+        _, out, _ = running.finish()
+        assert out[-1] == (STOPPED if phase.is_over else FORCED)
+        assert_left_as_it_should(tmp_path)
+
+
+@pytest.mark.parametrize("phase", STOPPED_IN, ids=phases.name)
+def test_sigterm_twice(phase: Phase, tmp_path: Path, certificate: Certificate) -> None:
+    flags = (f"-shutdownTimeout={LONG}", *files(tmp_path))
+    with at_hand(tmp_path, certificate, *flags, seconds=LONG) as running, reached(phase, running):
+        with ends_within(running, 0):
+            running.signal(signal.SIGTERM)
+            wait_for_line(running, SHUTDOWN.removeprefix("WARNING: "))
+            running.signal(signal.SIGTERM)
+        assert running.finish()[1][-1] == (STOPPED if phase.is_over else FORCED)
+        assert_left_as_it_should(tmp_path)
+
+
+def test_sigterm_while_a_peer_does_not_read() -> None:
+    with observed("-shutdownTimeout=1") as running, running.client() as client:
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        send_until_not_read_from(running, client, b"x\r\n" * 1000)
+        with ends_within(running, 1):
+            running.signal(signal.SIGTERM)
+
+
+def test_a_signal_after_the_stop_changes_nothing() -> None:
+    """Whoever signals a whole process group, or asks twice, does not know that it has ended already."""
+    with daemon() as running:
+        assert running.process.stdout is not None
+        running.signal(signal.SIGTERM)
+        assert any(STOPPED in log_texts(line) for line in running.process.stdout)
+        while running.process.poll() is None:
+            running.signal(signal.SIGTERM)
+        assert running.finish() == (0, [], [])
+
+
+def test_a_signal_blocked_by_the_parent_still_stops() -> None:
+    """A signal mask is inherited, and the reference unblocks what it listens to."""
+    with daemon(preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])) as running:
+        running.signal(signal.SIGTERM)
+        assert wait_for_exit(running) == 0
+
+
+POLL = b"GET /smtpmock/messages?count=%d&timeout=60 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@contextmanager
+def long_poll(running: Observed, count: int) -> Iterator[Client]:
+    """A request that waits for more messages than there are."""
+    with Client(running.http_port, greeted=False) as client:
+        client.send(POLL % count)
+        running.settle()
+        yield client
+
+
+def body_of(answer: bytes) -> dict[str, object]:
+    """The body of an answer as long as its head says."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nContent-Length: %d\r\n" % len(body) in head + b"\r\n"
+    return dict(json.loads(body))
+
+
+@pytest.mark.parametrize("lines", [1, 100_000], ids=["a small answer", "a large answer"])
+def test_sigterm_answers_a_long_poll_as_a_whole(lines: int) -> None:
+    with observed("-shutdownTimeout=1") as running:
+        with running.client() as client:
+            client.send(ENVELOPE + b"DATA\r\n" + b"x" * 70 * lines + b"\r\n.\r\nQUIT\r\n")
+            client.rest()
+        with long_poll(running, 2) as waiting, ends_within(running, 1):
+            running.signal(signal.SIGTERM)
+            told = body_of(waiting.rest())
+        assert (told["complete"], told["count"]) == (False, 1)
+
+
+def test_sigterm_while_nobody_reads_the_answer_of_a_long_poll() -> None:
+    with observed("-shutdownTimeout=1") as running:
+        with running.client() as client:
+            client.send(ENVELOPE + b"DATA\r\n" + b"x" * 7_000_000 + b"\r\n.\r\nQUIT\r\n")
+            client.rest()
+        with long_poll(running, 2), ends_within(running, 1):
+            running.signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    "signals", [(), (signal.SIGTERM,), (signal.SIGTERM, signal.SIGINT)], ids=["no signal", "a signal", "two signals"]
+)
+def test_all_that_can_happen_at_once(
+    signals: tuple[signal.Signals, ...], tmp_path: Path, certificate: Certificate
+) -> None:
+    """Resets, ends and input in every phase, and the signals, all met in one turn: each session ends once."""
+    flags = ("-shutdownTimeout=1", *files(tmp_path))
+    with at_hand(tmp_path, certificate, *flags, seconds=LONG) as running, ExitStack() as stack:
+        clients = [stack.enter_context(reached(phase, running)) for phase in PHASES for _ in WAYS_ON]
+        freeze(running)
+        for way, client in zip(cycle(WAYS_ON), clients, strict=False):
+            way(client)
+        for number in (*signals, signal.SIGCONT):
+            running.signal(number)
+        if not signals:
+            assert_serves(running)
+            running.signal(signal.SIGTERM)
+        assert wait_for_exit(running) == 0
+        sessions = len(clients) + (not signals)
+        assert running.finish()[1].count("INFO: SMTP session finished") == sessions
+        assert len(records(tmp_path / "messages.jsonl")) == sessions
+
+
+def end(client: Client) -> None:
+    client.sock.shutdown(socket.SHUT_WR)
+
+
+def go_on(client: Client) -> None:
+    client.send(b"\r\n.\r\nNOOP\r\nQUIT\r\n")
+
+
+WAYS_ON = (reset, end, go_on)
