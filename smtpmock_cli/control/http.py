@@ -160,7 +160,10 @@ class HttpProtocol:
 
     def _request(self) -> Request:
         assert self._head is not None
-        target = urlsplit(self._head.target.decode("ascii"))
+        try:
+            target = urlsplit(self._head.target.decode("ascii"))
+        except ValueError:
+            raise Refusal(400, "the target is no URL") from None
         headers = {name.decode("ascii"): value.decode("latin-1") for name, value in self._head.headers}
         if target.netloc:
             headers["host"] = target.netloc  # RFC 9112 section 3.2.2

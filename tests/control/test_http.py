@@ -243,6 +243,15 @@ def test_paths_and_methods(server: Server, method: str, path: str, status: int, 
     assert status == 200 or answer.json["error"]
 
 
+@pytest.mark.parametrize("target", [b"//[", b"//[x", b"http://[x/livez", b"http://[::1/livez", b"http://x]/"])
+def test_a_target_that_is_no_url(server: Server, target: bytes) -> None:
+    with raw(server) as client:
+        client.send(GET.replace(b"/livez", target) + GET)
+        status, _, body = read_answer(client)
+        assert (status, body) == (400, b'{"error": "the target is no URL"}')
+        assert read_answer(client)[0] == 200
+
+
 def test_a_mistake_of_ours_is_not_the_end(
     server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
