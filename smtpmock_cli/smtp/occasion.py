@@ -69,10 +69,10 @@ def subject(body: bytes) -> str:
 def _decoded(text: str) -> str:
     if "=?" not in text or len(text) > _LONGEST_DECODED:
         return text
-    from email.errors import HeaderParseError  # only here: few subjects need it, and no start does
+    from email.errors import MessageError  # only here: few subjects need it, and no start does
     from email.header import decode_header, make_header
 
     try:
         return str(make_header(decode_header(text)))
-    except (HeaderParseError, LookupError, ValueError):
-        return text
+    except (AssertionError, AttributeError, LookupError, MessageError, TypeError, ValueError):
+        return text  # the library trips over what it did not foresee in more ways than it says
