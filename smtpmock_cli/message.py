@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from .log import escape
+
 NO_PARAMETERS: Mapping[str, str] = {}
 
 
@@ -147,15 +149,16 @@ class Message:
         """The message as final delivery would leave it: trace header, then ``msg_request``.
 
         The header is RFC 5321 section 4.4's: ``Return-Path:``, then ``Received:`` with its from,
-        by, with, id, for (where there is one recipient) and date.
+        by, with, id, for (where there is one recipient) and date. Control characters, which a rule may have
+        accepted, are escaped as in the log.
         """
         from email.utils import formatdate  # costs more than a whole start without it
 
-        name = self.helo_request.partition(" ")[2]
+        name = escape(self.helo_request.partition(" ")[2])
         client = _address_literal(self.client_address)
         server = _address_literal(self.server_address)
         lines = [
-            f"Return-Path: <{self.reverse_path}>",
+            f"Return-Path: <{escape(self.reverse_path)}>",
             f"Received: from {name if self.helo else client} ({client})",
             f"\tby {server} with {self._protocol()} id {self.id}",
             f"\t{self._for_clause()}; {formatdate(self.received_at, localtime=True)}",
@@ -164,7 +167,7 @@ class Message:
 
     def _for_clause(self) -> str:
         # One path at most: more would disclose blind copies (RFC 5321 section 7.2).
-        return f"for <{self.forward_paths[0]}>" if len(self.forward_paths) == 1 else ""
+        return f"for <{escape(self.forward_paths[0])}>" if len(self.forward_paths) == 1 else ""
 
     def _protocol(self) -> str:
         """How it came (RFC 3848, RFC 6531 section 4.3)."""

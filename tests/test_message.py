@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from smtpmock_cli import Configuration, Message
+from smtpmock_cli import Configuration, Message, Rule
 from tests.helpers import BODY, ENVELOPE, MAIL, RCPT, TRANSACTION, play, play_pieces
 
 
@@ -43,6 +43,17 @@ def test_blind_copies_stay_blind() -> None:
 def test_a_record_of_nothing_has_a_mail_form_too() -> None:
     mail = kept(b"")
     assert mail.as_mail().startswith(b"Return-Path: <>\r\nReceived: from [192.0.2.1] ([192.0.2.1])\r\n")
+
+
+def test_control_characters_that_a_rule_accepted_are_escaped_in_the_trace() -> None:
+    """Else a client could add fields to a header that is ours."""
+    rule = Rule(on=["helo", "mail", "rcpt"], reply="250 Fine")
+    sent = b"HELO a\rX-One: 1\r\nMAIL FROM:<b\rX-Two: 2\x00\x1b[2J>\r\nRCPT TO:<c\rX-Three: 3>\r\nQUIT\r\n"
+    mail = play(sent, Configuration(rules=[rule])).messages[0].as_mail()
+    parsed = email.message_from_bytes(mail, policy=email.policy.default)
+    assert [name for name, _ in parsed.items()] == ["Return-Path", "Received"]
+    assert mail.startswith(b"Return-Path: <b\\x0dX-Two: 2\\x00\\x1b[2J>\r\nReceived: from a\\x0dX-One: 1 (")
+    assert b"for <c\\x0dX-Three: 3>; " in mail
 
 
 def test_the_body_is_not_touched() -> None:

@@ -108,6 +108,15 @@ def test_octets_out_of_sequence_are_no_commands() -> None:
     assert after.messages[0].msg_request == b"whole"
 
 
+@pytest.mark.parametrize("stray", [b"DATA\r\n", b"DATA x\r\n"])
+def test_data_after_a_whole_message_leaves_it_as_it_is(stray: bytes) -> None:
+    played = chunked(ENVELOPE + bdat(b"whole", last=True) + stray + b"QUIT\r\n")
+    (message,) = played.messages
+    assert message.is_consistent
+    assert (message.data_request, message.data_response) == ("BDAT 5 LAST", "250 Received")
+    assert [reply[:3] for reply in played.replies[-2:]] in (["503", "221"], ["502", "221"])
+
+
 def test_data_and_bdat_do_not_mix() -> None:
     played = chunked(ENVELOPE + bdat(b"a") + b"DATA\r\n" + bdat(b"b", last=True))
     assert [reply[:3] for reply in played.replies[-2:]] == ["503", "503"], "it leads nowhere (RFC 3030 section 2)"
