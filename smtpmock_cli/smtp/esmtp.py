@@ -94,9 +94,7 @@ def _esmtp_rows(configuration: Configuration, table: CommandTable, offer: Offer,
         "EHLO": helo,
         "MAIL": mail,
         "RCPT": rcpt,
-        "DATA": table.rows["DATA"].but(
-            forgets=_forget_from_data, in_sequence=_may_be_data, record=record_chunk
-        ),
+        "DATA": table.rows["DATA"].but(forgets=_forget_from_data, in_sequence=_may_be_data, record=record_chunk),
         "VRFY": _vrfy(configuration, table, say),
     }
     if "CHUNKING" in offer:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LINE_LIMIT = 64 * 1024
 """The longest command line in bytes, its LF included."""
 
+_BODY_AT_ONCE = 32 * 1024
+"""Bytes of a body that are looked at together; what follows a body in them is looked at again."""
 
 # Looked up for every command, and slow to find in an Enum.
 _COMMAND, _REST_OF_LINE, _BODY, _RESPONSE, _SECURING, _HUNG, _ENDED = State
@@ -254,22 +256,18 @@ class Session(Dialogue):
         self._cutter, self._cut_after = fired, 0 if fired is None else fired.after_bytes
 
     def _read_body(self) -> None:
-        buffer, body = self._buffer, self.body
+        buffer, body, most = self._buffer, self.body, _BODY_AT_ONCE
         if self._cut_after or body.due:
-            data = bytes(buffer[: min(filter(None, (self._cut_after, body.due)))])
-            del buffer[: len(data)]
-        else:
-            data = bytes(buffer)
-            del buffer[:]
+            most = min(filter(None, (self._cut_after, body.due, most)))
+        data = bytes(buffer if len(buffer) <= most else buffer[:most])
         rest = body.feed(data)
+        taken = len(data) - len(rest or b"")
+        del buffer[:taken]
+        self._pending.append(events.BodyReceived(data[:taken]))
         if rest is None:
-            self._pending.append(events.BodyReceived(data))
             if self._cut_after:
-                self._count_down(len(data))
+                self._count_down(taken)
             return
-        self._pending.append(events.BodyReceived(data[: len(data) - len(rest)]))
-        if rest:
-            buffer[:0] = rest
         self.state = _COMMAND
         if self._answer is None:
             self.answer_body()
