@@ -75,11 +75,11 @@ class Log:
         if self.activity and count:
             self.info(text)
             line, count = self._out.lines[-1:], count - 1
-            while count > LINES_AT_ONCE and self.activity:
-                self._out.lines += line * LINES_AT_ONCE
-                self.flush()
+            while count > 0 and self._out.is_open:
+                self._out.lines += line * min(count, LINES_AT_ONCE)
                 count -= LINES_AT_ONCE
-            self._out.lines += line * count
+                if count > 0:
+                    self.flush()
 
     def warning(self, text: str) -> None:
         self._add(self._out, "WARNING", text)

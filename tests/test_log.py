@@ -235,6 +235,15 @@ def test_a_pipe_whose_reader_leaves_is_given_up() -> None:
 
 
 @needs_pipes
+def test_a_pipe_whose_reader_has_left_is_given_up_amid_many_lines() -> None:
+    with Pipe() as pipe:
+        pipe.reader.close()
+        pipe.log.repeat_info("x", 10 * LINES_AT_ONCE)
+        pipe.log.flush()
+        assert not pipe.log.activity
+
+
+@needs_pipes
 def test_a_backlog_comes_before_what_is_logged_after_another_direction() -> None:
     with Pipe() as pipe:
         sent = pipe.fill(500)
