@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 LINE_LIMIT = 64 * 1024
 """The longest command line in bytes, its LF included."""
 
-_BODY_AT_ONCE = 32 * 1024
-"""Bytes of a body that are looked at together; what follows a body in them is looked at again."""
+_FIRST_LOOK = 32 * 1024
+"""Bytes that a body's first look takes: what follows the body in them is looked at again, with each small body."""
 
 # Looked up for every command, and slow to find in an Enum.
 _COMMAND, _REST_OF_LINE, _BODY, _RESPONSE, _SECURING, _HUNG, _ENDED = State
@@ -256,7 +256,8 @@ class Session(Dialogue):
         self._cutter, self._cut_after = fired, 0 if fired is None else fired.after_bytes
 
     def _read_body(self) -> None:
-        buffer, body, most = self._buffer, self.body, _BODY_AT_ONCE
+        buffer, body = self._buffer, self.body
+        most = len(buffer) if body.size else _FIRST_LOOK
         if self._cut_after or body.due:
             most = min(filter(None, (self._cut_after, body.due, most)))
         data = bytes(buffer if len(buffer) <= most else buffer[:most])

@@ -24,7 +24,8 @@ import pytest
 
 from benchmarks.processes import HOST, Peer
 from smtpmock_cli import Configuration, Server
-from tests.helpers import PATIENCE, TRANSACTION, Client, Daemon, free_port
+from tests.helpers import PATIENCE, TRANSACTION, Client, Daemon, free_port, log_texts
+from tests.test_cli import STOPPED
 
 MARGIN = 2.0
 """Seconds that the program may take, on a busy machine, for what it does at once."""
@@ -94,6 +95,16 @@ def assert_stops(running: Daemon) -> list[str]:
     code, out, _ = running.finish()
     assert code == 0
     return out
+
+
+def assert_heeds_one_signal(running: Daemon) -> None:
+    """SIGTERM stops it, and however many come after that change nothing."""
+    assert running.process.stdout is not None
+    running.signal(signal.SIGTERM)
+    assert any(STOPPED in log_texts(line) for line in running.process.stdout)
+    while running.process.poll() is None:
+        running.signal(signal.SIGTERM)
+    assert running.finish() == (0, [], [])
 
 
 def wait_for_exit(running: Daemon) -> int:

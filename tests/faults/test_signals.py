@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Certificate
-from tests.helpers import ENVELOPE, Client, Daemon, daemon, log_texts
+from tests.helpers import ENVELOPE, Client, Daemon, daemon
 from tests.test_cli import FORCED, SHUTDOWN, STOPPED, posix, wait_for_line
 
 from . import phases
 from .observed import (
     MARGIN,
     Observed,
+    assert_heeds_one_signal,
     assert_serves,
     freeze,
     observed,
@@ -97,12 +98,7 @@ def test_sigterm_while_a_peer_does_not_read() -> None:
 def test_a_signal_after_the_stop_changes_nothing() -> None:
     """Whoever signals a whole process group, or asks twice, does not know that it has ended already."""
     with daemon() as running:
-        assert running.process.stdout is not None
-        running.signal(signal.SIGTERM)
-        assert any(STOPPED in log_texts(line) for line in running.process.stdout)
-        while running.process.poll() is None:
-            running.signal(signal.SIGTERM)
-        assert running.finish() == (0, [], [])
+        assert_heeds_one_signal(running)
 
 
 def test_a_signal_blocked_by_the_parent_still_stops() -> None:

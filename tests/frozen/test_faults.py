@@ -8,11 +8,11 @@ import signal
 import time
 from pathlib import Path
 
-from tests.faults.observed import MARGIN, assert_serves, records, wait_for_exit
+from tests.faults.observed import MARGIN, assert_heeds_one_signal, assert_serves, records, wait_for_exit
 from tests.faults.test_descriptors import IPV6_LITERAL, LIVE, crowd, few
 from tests.faults.test_unread_pipe import send_commands
-from tests.helpers import TRANSACTION, Client, free_port, log_texts
-from tests.test_cli import STOPPED, posix, wait_for_error
+from tests.helpers import TRANSACTION, Client, free_port
+from tests.test_cli import posix, wait_for_error
 
 from .processes import linux, listening, processes_with
 
@@ -69,9 +69,4 @@ def test_a_pipe_that_nobody_reads_does_not_hold_up_the_end(program: Path) -> Non
 
 def test_a_signal_after_the_stop_changes_nothing(program: Path) -> None:
     with listening(program) as running:
-        assert running.process.stdout is not None
-        running.signal(signal.SIGTERM)
-        assert any(STOPPED in log_texts(line) for line in running.process.stdout)
-        while running.process.poll() is None:
-            running.signal(signal.SIGTERM)
-        assert running.finish() == (0, [], [])
+        assert_heeds_one_signal(running)
