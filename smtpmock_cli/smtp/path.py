@@ -1,7 +1,7 @@
 """Paths and their parameters as RFC 5321 has them (sections 4.1.2 and 4.1.3), with RFC 6531's letters.
 
-Invariants: what begins and what ends a repeated group differs, so that giving a repetition back leads nowhere
-and is over at once: the cost is linear in the line. A line that did not come as UTF-8 has no path.
+Invariants: each pattern is possessive, so that no character is looked at twice: the cost is linear in the
+line. A line that did not come as UTF-8 has no path.
 """
 
 from __future__ import annotations
@@ -29,16 +29,21 @@ def _and_wide(ascii_characters: str) -> str:
     return f"[^{''.join(map(re.escape, others))}]"
 
 
-# Not: possessive groups, because Python before 3.11.5 takes what a group began with and did not end (gh-106052).
+def _any_number(text: str) -> str:
+    """A group that repeats, and gives no repetition back."""
+    # Not: possessive, because Python before 3.11.5 then takes what a repetition began with and did not end (gh-106052).
+    return f"(?>(?:{text})*)"
+
+
 _LET_DIG = _and_wide(_ALNUM)
-_SUB_DOMAIN = f"{_LET_DIG}++(?:-++{_LET_DIG}++)*"
-_DOMAIN = rf"{_SUB_DOMAIN}(?:\.{_SUB_DOMAIN})*"
+_SUB_DOMAIN = f"{_LET_DIG}++" + _any_number(f"-++{_LET_DIG}++")
+_DOMAIN = _SUB_DOMAIN + _any_number(rf"\.{_SUB_DOMAIN}")
 _ATOM = _and_wide(_ALNUM + "!#$%&'*+-/=?^_`{|}~") + "++"
-_DOT_STRING = rf"{_ATOM}(?:\.{_ATOM})*"
+_DOT_STRING = _ATOM + _any_number(rf"\.{_ATOM}")
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 _QTEXT = _and_wide(_PRINTABLE.replace('"', "").replace("\\", ""))
-_QUOTED_STRING = rf'"(?:{_QTEXT}++|\\[ -~])*"'
-_SOURCE_ROUTE = f"(?:@{_DOMAIN}(?:,@{_DOMAIN})*:)?"
+_QUOTED_STRING = '"' + _any_number(rf"{_QTEXT}++|\\[ -~]") + '"'
+_SOURCE_ROUTE = f"(?>(?:@{_DOMAIN}{_any_number(f',@{_DOMAIN}')}:)?)"
 _MAILBOX = rf"(?:{_DOT_STRING}|{_QUOTED_STRING})@(?:{_DOMAIN}|(?P<literal>\[[^\]]++\]))"
 _VALUE = _and_wide(_PRINTABLE.replace(" ", "").replace("=", ""))
 
