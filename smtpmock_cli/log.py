@@ -1,8 +1,8 @@
 """The log: ``LEVEL: YYYY/MM/DD HH:MM:SS.micros TEXT``, INFO and WARNING to one stream, ERROR to another.
 
 Invariants: lines keep their order within a stream; :meth:`Log.flush` leaves nothing behind, but for what
-the reader of a pipe has not taken; a pipe that nobody reads holds up nothing, and what waits for it is
-bounded; a stream that can't be written to is given up, and the server goes on without it; no text of a
+the reader of a pipe or terminal has not taken; one that nobody reads holds up nothing, and what waits for it
+is bounded; a stream that can't be written to is given up, and the server goes on without it; no text of a
 peer's can begin a line of its own or drive a terminal.
 """
 
@@ -13,10 +13,11 @@ import select
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 BACKLOG_LIMIT = 1024 * 1024
-"""Bytes that may wait for a pipe's reader; lines that come when there are more are lost, and counted."""
+"""Bytes that may wait for a reader; lines that come when there are more are lost, and counted."""
 LINES_AT_ONCE = 10_000
 """So many lines that one event brings are written out at once, and not kept for the end of the turn."""
 _PATIENCE = 0.2
@@ -50,7 +51,7 @@ class Log:
 
     def __init__(self, out: Any, err: Any, *, activity: bool = True, clock: Callable[[], float] = time.time) -> None:
         self.when_writable: Callable[[int, Callable[[], bool]], None] | None = None
-        """Calls back whenever a descriptor takes bytes, until the call gives True; None waits for pipes instead."""
+        """Calls back whenever a descriptor takes bytes, until the call gives True; None waits for readers instead."""
         self._clock = clock
         self._second = -1
         self._stamp = ""
@@ -100,6 +101,7 @@ class Log:
         self.flush()
         for sink in self._sinks.values():
             self._drain(sink, _LAST_PATIENCE)
+            sink.close()
 
     def _add(self, sink: _Sink, level: str, text: str) -> None:
         if not sink.is_open:
@@ -112,9 +114,12 @@ class Log:
         sink.lines.append(f"{level}: {self._stamp}.{int((now - second) * 1e6):06d} {escape(text)}\n")
 
     def _sink(self, stream: Any) -> _Sink:
-        # One for each pipe and stream, because a backlog has to be written before what comes later.
-        sink = _Sink(stream)
-        return self._sinks.setdefault(sink.fd if sink.fd >= 0 else stream, sink)
+        # One for each file, because a backlog has to be written before what comes later.
+        number = _number(_binary(stream))
+        key = stream if number < 0 else number
+        if key not in self._sinks:
+            self._sinks[key] = _Sink(stream)
+        return self._sinks[key]
 
     def _write(self, sink: _Sink) -> None:
         sink.write(may_wait=self.when_writable is None)
@@ -140,7 +145,7 @@ class Log:
 
 
 class _Sink:
-    """One stream, the lines that wait for the next write, and what the reader of a pipe has not taken."""
+    """One stream, the lines that wait for the next write, and what a reader has not taken of those before."""
 
     def __init__(self, stream: Any) -> None:
         self.lines: list[str] = []
@@ -149,12 +154,10 @@ class _Sink:
         self.is_awaited = False
         """Whether the loop calls back when the reader takes bytes."""
         self._stream = stream
-        # Under the text layer, because a peer's bytes need not fit the stream's encoding; and under
-        # the buffer, because what is stuck there after a failure fails again when the process ends.
-        binary = getattr(stream, "buffer", None)
-        self._binary = getattr(binary, "raw", binary)
-        self.fd = _pipe(self._binary)
-        """A pipe's, else -1."""
+        self._binary = _binary(stream)
+        self._number = _number(self._binary)
+        self.fd = _unwaited(self._number)
+        """What is written to without waiting; -1 where a write does not wait for a reader."""
         self._backlog = bytearray()
 
     @property
@@ -166,7 +169,7 @@ class _Sink:
         return bool(self._backlog)
 
     def write(self, *, may_wait: bool) -> None:
-        """Write the lines out; unless it may wait, a pipe gets only what it takes."""
+        """Write the lines out; unless it may wait, a pipe or terminal gets only what it takes."""
         text, count = "".join(self.lines), len(self.lines)
         self.lines.clear()
         try:
@@ -192,12 +195,19 @@ class _Sink:
                 # Whole lines, because another process or stream may write to the same pipe.
                 end = self._backlog.rfind(b"\n", 0, select.PIPE_BUF) + 1 or select.PIPE_BUF
                 del self._backlog[: os.write(self.fd, self._backlog[:end])]
+        except BlockingIOError:  # a terminal that has become full
+            return False
         except OSError:
             self._give_up()
         return not self._backlog
 
+    def close(self) -> None:
+        """Give back what was opened for it."""
+        if self.fd not in (-1, self._number):
+            os.close(self.fd)
+
     def _takes_more(self, seconds: float) -> bool:
-        """Whether the pipe takes bytes, or fails, within so many seconds."""
+        """Whether it takes bytes, or fails, within so many seconds."""
         poll = select.poll()
         poll.register(self.fd, select.POLLOUT)
         return bool(poll.poll(max(0.0, seconds) * 1000))
@@ -219,16 +229,35 @@ class _Sink:
         self.lost = 0
 
 
-def _pipe(binary: Any) -> int:
-    """The descriptor of a stream that is a pipe or a socket, which takes bytes only while somebody reads."""
-    if not hasattr(select, "poll"):  # Windows
-        return -1
+def _binary(stream: Any) -> Any:
+    """What is under a stream; None where it has only text."""
+    # Under the text layer, because a peer's bytes need not fit the stream's encoding; and under
+    # the buffer, because what is stuck there after a failure fails again when the process ends.
+    binary = getattr(stream, "buffer", None)
+    return getattr(binary, "raw", binary)
+
+
+def _number(binary: Any) -> int:
+    """Its descriptor, or -1."""
     try:
-        fd: int = binary.fileno()
-        mode = os.fstat(fd).st_mode
+        number: int = binary.fileno()
     except (AttributeError, OSError, ValueError):  # no file, or a closed one
         return -1
-    return fd if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else -1
+    return number
+
+
+def _unwaited(number: int) -> int:
+    """A descriptor for the same that is written to without waiting, where it takes bytes only while somebody reads."""
+    if number < 0 or not hasattr(select, "poll"):  # Windows
+        return -1
+    with suppress(OSError):
+        mode = os.fstat(number).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+            return number
+        if os.isatty(number):
+            # Of its own, because to make the shell's one so would change it for the shell.
+            return os.open(os.ttyname(number), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    return -1
 
 
 def _write_all(binary: Any, data: bytes) -> None:
