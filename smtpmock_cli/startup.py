@@ -44,6 +44,8 @@ def spared() -> Iterator[None]:
             if sys.modules.get(name) is module:
                 del sys.modules[name]
         gc.freeze()
+        # What is kept is looked through again and again, for cycles that we do not make.
+        gc.set_threshold(20_000, 20, 50)
         gc.enable()
 
 
