@@ -11,7 +11,8 @@ import pytest
 
 from smtpmock_cli import Configuration, Server
 from smtpmock_cli.smtp.session import LINE_LIMIT
-from tests.helpers import ENVELOPE, PATIENCE, ROOT, Client, Daemon, daemon, play
+from smtpmock_cli.smtp.transaction import RECIPIENT_LIMIT
+from tests.helpers import ENVELOPE, PATIENCE, RCPT, ROOT, Client, Daemon, daemon, play
 from tests.test_cli import run, wait_for_line
 from tests.test_server import has_ipv6
 
@@ -80,6 +81,17 @@ def test_line_without_end() -> None:
         assert client.read() == "500 Line too long"
         client.send(b"x" * LINE_LIMIT + b"\r\n")
         assert client.ask(b"NOOP\r\n") == "250 Ok"
+
+
+@row("recipients, commands, sessions, log lines that nobody reads")
+def test_bounds() -> None:
+    """One of each kind; at their edges they are met in tests/smtp/test_bounds.py, test_bounds.py and test_log.py."""
+    settings = Configuration(multiple_rcptto=True, max_connections=1)
+    with Server(settings) as server, Client(server.port_number) as client:
+        with Client(server.port_number, greeted=False) as refused:
+            assert refused.read() == "421 Too many connections"
+        client.send(ENVELOPE + RCPT * RECIPIENT_LIMIT + b"QUIT\r\n")
+        assert client.rest().splitlines()[-2:] == [b"452 Too many recipients", b"221 Closing connection"]
 
 
 @row("`-host=::`")
