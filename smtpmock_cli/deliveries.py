@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .errors import ServerStateError
 from .message import Message
 
 TYPE_CHECKING = False  # not from typing, whose import takes longer than all of this
@@ -24,22 +23,13 @@ class Deliveries:
 
     def __init__(self, *, in_memory: bool) -> None:
         self._count = 0
-        self._store: MessageStore | None = None
+        self.store: MessageStore | None = None
+        """Where the messages are, if they are kept in memory."""
         self._file: MessagesFile | None = None
         if in_memory:
             from .store import MessageStore  # only here: a file needs none
 
-            self._store = MessageStore()
-
-    @property
-    def store(self) -> MessageStore:
-        """Where the messages are.
-
-        :raises ServerStateError: they are not kept in memory.
-        """
-        if self._store is None:
-            raise ServerStateError("the server was told to keep no messages")
-        return self._store
+            self.store = MessageStore()
 
     def write_to(self, path: str, trouble: Callable[[str], None]) -> None:
         """Append each to a file from now on, as a line of JSON; no path is no file. ``trouble`` is told in words.
@@ -56,7 +46,7 @@ class Deliveries:
         """Number a message and keep it."""
         self._count += 1
         message.id = self._count
-        if self._store is not None:
-            self._store.append(message)
+        if self.store is not None:
+            self.store.append(message)
         if self._file is not None:
             self._file.append(message)

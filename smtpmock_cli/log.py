@@ -115,10 +115,11 @@ class Log:
 
     def _sink(self, stream: Any) -> _Sink:
         # One for each file, because a backlog has to be written before what comes later.
-        number = _number(_binary(stream))
+        binary = _binary(stream)
+        number = _number(binary)
         key = stream if number < 0 else number
         if key not in self._sinks:
-            self._sinks[key] = _Sink(stream)
+            self._sinks[key] = _Sink(stream, binary, number)
         return self._sinks[key]
 
     def _write(self, sink: _Sink) -> None:
@@ -145,18 +146,22 @@ class Log:
 
 
 class _Sink:
-    """One stream, the lines that wait for the next write, and what a reader has not taken of those before."""
+    """One stream, the lines that wait for the next write, and what a reader has not taken of those before.
 
-    def __init__(self, stream: Any) -> None:
+    :param binary: what is under the stream; None where it has only text.
+    :param number: its descriptor, or -1.
+    """
+
+    def __init__(self, stream: Any, binary: Any, number: int) -> None:
         self.lines: list[str] = []
         self.lost = 0
         """How many lines the backlog had no room for."""
         self.is_awaited = False
         """Whether the loop calls back when the reader takes bytes."""
         self._stream = stream
-        self._binary = _binary(stream)
-        self._number = _number(self._binary)
-        self.fd = _unwaited(self._number)
+        self._binary = binary
+        self._number = number
+        self.fd = _unwaited(number)
         """What is written to without waiting; -1 where a write does not wait for a reader."""
         self._backlog = bytearray()
 

@@ -177,7 +177,7 @@ class Server:
 
     @property
     def _kept(self) -> MessageStore:
-        if self._deliveries is None:
+        if self._deliveries is None or self._deliveries.store is None:
             raise ServerStateError("the server was told to keep no messages")
         return self._deliveries.store
 

@@ -65,10 +65,6 @@ class HttpProtocol:
         self._connection.start()
         self._connection.set_deadline(IDLE_TIMEOUT)
 
-    def turn_away(self, refusal: Refusal) -> None:
-        """Answer what has not been asked yet, and close."""
-        self._refuse(refusal)
-
     def data_received(self, data: bytes) -> None:
         self._http.receive_data(data)
         if self._phase is ANSWERING:
@@ -92,7 +88,7 @@ class HttpProtocol:
         if sending:
             self._connection.cut()
         elif self._phase is READING:
-            self._refuse(Refusal(408, f"the request was not whole within {REQUEST_TIMEOUT:g} s"))
+            self.refuse(Refusal(408, f"the request was not whole within {REQUEST_TIMEOUT:g} s"))
         else:
             self._close()
 
@@ -105,7 +101,7 @@ class HttpProtocol:
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
-                self._refuse(Refusal(error.error_status_hint, str(error)))
+                self.refuse(Refusal(error.error_status_hint, str(error)))
                 return
             if event is h11.NEED_DATA:
                 self._await_data()
@@ -129,7 +125,7 @@ class HttpProtocol:
 
     def _bound_body(self, size: int) -> None:
         if size > BODY_LIMIT:
-            self._refuse(Refusal(413, f"the body is larger than {BODY_LIMIT} bytes"))
+            self.refuse(Refusal(413, f"the body is larger than {BODY_LIMIT} bytes"))
 
     def _begin(self) -> None:
         if self._phase is IDLE:
@@ -204,8 +200,8 @@ class HttpProtocol:
         else:
             self._connection.resume()
 
-    def _refuse(self, refusal: Refusal) -> None:
-        """Answer what is no whole request, and close, because nobody knows where the next one begins."""
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer what is no whole request, or none yet, and close, because nobody knows where the next one begins."""
         response = refusal_response(refusal)
         response.headers += (("Connection", "close"),)
         self._respond(response)

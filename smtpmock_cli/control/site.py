@@ -73,7 +73,7 @@ class Site:
         if has_room:
             protocol.start()
         else:
-            protocol.turn_away(Refusal(503, f"more than {CONNECTIONS_LIMIT} connections are open"))
+            protocol.refuse(Refusal(503, f"more than {CONNECTIONS_LIMIT} connections are open"))
 
     def finish(self, done: Callable[[], None]) -> None:
         """Answer everyone who still waits, with what there is, and tell when it has been taken, or not in time."""

@@ -81,10 +81,9 @@ class Wait:
 
     def _go_on(self) -> None:
         """Write some, and the others in the next turns."""
+        self._write()
         if self in self._waits.under_way:
-            self._write()
-            if self in self._waits.under_way:
-                self._timer = self._waits.loop.call_later(0, self._go_on)
+            self._timer = self._waits.loop.call_later(0, self._go_on)
 
     def _write(self) -> None:
         messages, size = self._messages or [], 0

@@ -44,8 +44,9 @@ def is_next(message: Message) -> bool:
     return transaction.after_rcptto(message) and not message.msg_response and not has_failed
 
 
-def record_chunk(message: Message, request: str, response: str, argument: str | None) -> None:
-    if argument is not None or not message.msg_response:  # a message that is whole stays as it is
+def record_unless_whole(message: Message, request: str, response: str, argument: str | None) -> None:
+    """Record DATA or BDAT; a message that is whole stays as it is."""
+    if argument is not None or not message.msg_response:
         transaction.record_data(message, request, response, argument)
 
 

@@ -59,7 +59,7 @@ class Dialogue:
             self.end()
         self._pending.append(answer)
 
-    def start_next_message(self) -> None:
+    def _start_next_message(self) -> None:
         """Hand over the message that is complete, if MAIL may start another one by now."""
         finished = self.message
         if finished.is_consistent and (finished.rset or not self.table.needs_rset):

@@ -11,7 +11,7 @@ from ..configuration import IMPLICIT, Configuration
 from ..message import NO_PARAMETERS, Message
 from . import grammar, path, security, transaction
 from .body import CRLF
-from .chunks import chunk_argument, is_next, play_chunk, record_chunk
+from .chunks import chunk_argument, is_next, play_chunk, record_unless_whole
 from .commands import plain_table, recogniser, refusals
 from .concealment import concealed
 from .events import Reply
@@ -94,7 +94,7 @@ def _esmtp_rows(configuration: Configuration, table: CommandTable, offer: Offer,
         "EHLO": helo,
         "MAIL": mail,
         "RCPT": rcpt,
-        "DATA": table.rows["DATA"].but(forgets=_forget_from_data, in_sequence=_may_be_data, record=record_chunk),
+        "DATA": _data(table),
         "VRFY": _vrfy(configuration, table, say),
     }
     if "CHUNKING" in offer:
@@ -156,6 +156,10 @@ def _help(table: CommandTable, say: Say, verbs: list[str]) -> Command:
     )
 
 
+def _data(table: CommandTable) -> Command:
+    return table.rows["DATA"].but(forgets=_forget_from_data, in_sequence=_may_be_data, record=record_unless_whole)
+
+
 def _bdat(table: CommandTable, say: Say) -> Command:
     return table.rows["DATA"].but(
         forgets=transaction.forget_nothing,
@@ -164,7 +168,7 @@ def _bdat(table: CommandTable, say: Say) -> Command:
         argument=chunk_argument,
         bad_argument=say("501 BDAT requires the size of a chunk", "5.5.4"),
         accepted=say("250 {} octets received", "2.0.0"),
-        record=record_chunk,
+        record=record_unless_whole,
         next=COMMAND,
         plays=play_chunk,
     )

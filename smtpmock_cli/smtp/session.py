@@ -197,7 +197,7 @@ class Session(Dialogue):
 
     def _obey(self, command: Command, line: str, argument: str | None) -> None:
         if command.starts_message and self.table.several_messages:
-            self.start_next_message()
+            self._start_next_message()
         message = self.message
         command.forgets(message)
         answer, succeeded = command.judge(message, argument)
