@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import signal
 import sys
 from collections.abc import Sequence
 
 import click
 
-from . import http_side, memory, recognisers, rules_side, startup, throughput
+from . import http_side, memory, recognisers, report, rules_side, startup, throughput
+from .processes import end_on_sigterm
 
 PARTS = {
     "throughput": throughput.measure,
@@ -33,13 +31,8 @@ PARTS = {
     help="How often each load is sent to each peer.",
 )
 def main(parts: Sequence[str], quick: bool, rounds: int) -> None:
-    # Stopped from outside, it has to stop its children, as on Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    click.echo(
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, "
-        f"{platform.python_implementation()} {platform.python_version()}"
-        f"{', a quick run' if quick else ''}\n"
-    )
+    end_on_sigterm()
+    report.machine(", a quick run" if quick else "")
     done = [PARTS[part](quick=quick, rounds=rounds) for part in parts or PARTS]
     sys.exit(0 if all(done) else 1)
 

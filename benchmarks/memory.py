@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from tests.e2e.tools import ToolMissing, smtp_source
+from tests.soak import procfs
 
 from . import report
 from .processes import Load, MeasurementError, Peer, ours, running, send
@@ -28,7 +28,7 @@ GROWTH_AT_MOST = 2.0
 def measure(*, quick: bool, rounds: int) -> bool:
     """Print the table; False where a measurement failed. One round is enough: nothing here is a time."""
     report.title("Memory")
-    if not Path("/proc/self/status").exists():
+    if not procfs.is_here():
         report.note("Not measured: this system has no /proc to read a process's memory from.")
         return True
     messages = MESSAGES // (QUICK if quick else 1)
@@ -68,6 +68,4 @@ def _send(peer: Peer, messages: int) -> None:
 def resident(peer: Peer) -> float:
     """Resident memory in MiB, once nothing is under way."""
     time.sleep(SETTLE)
-    status = Path(f"/proc/{peer.pid}/status").read_text("ascii", "replace")
-    resident = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-    return int(resident.split()[1]) / 1024
+    return procfs.resident(peer) / 1024 / 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -50,6 +51,11 @@ class Peer(NamedTuple):
     name: str
     pid: int
     port: int
+
+
+def end_on_sigterm() -> None:
+    """Stopped from outside, have the children stopped too, as on Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def ours(*flags: str) -> Launch:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Sequence
 from statistics import median
 
 import click
+
+
+def machine(remark: str = "") -> None:
+    """What the figures were measured on."""
+    note(
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, "
+        f"{platform.python_implementation()} {platform.python_version()}{remark}"
+    )
 
 
 def title(text: str) -> None:

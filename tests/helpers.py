@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -135,17 +136,29 @@ def script(settings: Configuration) -> Script | None:
 
 def play_pieces(pieces: Sequence[bytes], settings: Configuration, *, then_end: bool = True) -> Played:
     """What a session tells when the bytes arrive in these pieces."""
-    session, played = Session(command_table(settings), script(settings)), Played()
-    pull(session, played)
-    for piece in pieces:
-        if played.has_ended:
-            break
-        session.receive_data(piece)
-        pull(session, played)
-    if then_end and not played.has_ended:
-        session.receive_end()
-        pull(session, played)
+    played = Played()
+    feed(Session(command_table(settings), script(settings)), pieces, played, then_end=then_end)
     return played
+
+
+def feed(
+    session: Session,
+    pieces: Iterable[bytes],
+    into: Played,
+    pulling: Callable[[Session, Played], None] = pull,
+    *,
+    then_end: bool = True,
+) -> None:
+    """Have a session take these pieces, and the end of the input, as long as it goes on."""
+    pulling(session, into)
+    for piece in pieces:
+        if into.has_ended:
+            return
+        session.receive_data(piece)
+        pulling(session, into)
+    if then_end and not into.has_ended:
+        session.receive_end()
+        pulling(session, into)
 
 
 def play(data: bytes, settings: Configuration | None = None, *, then_end: bool = True) -> Played:
@@ -201,6 +214,11 @@ class Client:
     def close(self) -> None:
         self.file.close()
         self.sock.close()
+
+    def reset(self) -> None:
+        """Close so that the server meets a reset: without any time to linger (RFC 1122 section 4.2.2.13)."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
 
     def __enter__(self) -> Self:
         return self

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,9 @@ import pytest
 from smtpmock_cli import Configuration, Server
 from smtpmock_cli.smtp.session import LINE_LIMIT
 from smtpmock_cli.smtp.transaction import RECIPIENT_LIMIT
-from tests.helpers import ENVELOPE, PATIENCE, RCPT, ROOT, Client, Daemon, daemon, play
+from tests.faults.observed import peer
+from tests.helpers import ENVELOPE, PATIENCE, RCPT, ROOT, Client, daemon, play
+from tests.soak import procfs
 from tests.test_cli import run, wait_for_line
 from tests.test_server import has_ipv6
 
@@ -149,7 +150,7 @@ def test_control_characters() -> None:
 
 @row("messages of the binary")
 def test_messages_of_the_binary() -> None:
-    if not Path("/proc/self/status").exists():
+    if not procfs.is_here():
         pytest.skip("this system does not tell a process's memory in /proc")
     ten_megabytes = b"x" * 10_000_000 + b"\r\n.\r\n"
     with daemon() as running:
@@ -158,13 +159,8 @@ def test_messages_of_the_binary() -> None:
                 client.send(ENVELOPE + b"DATA\r\n" + ten_megabytes + b"QUIT\r\n")
                 assert client.rest().endswith(b"221 Closing connection\r\n")
             if number == 1:
-                before = resident_megabytes(running)
-        assert resident_megabytes(running) - before < 50
-
-
-def resident_megabytes(running: Daemon) -> float:
-    status = Path(f"/proc/{running.process.pid}/status").read_text()
-    return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1000
+                before = procfs.resident(peer(running))
+        assert procfs.resident(peer(running)) - before < 50_000_000
 
 
 def test_readme_has_a_row_for_each() -> None:

@@ -65,15 +65,15 @@ def test_the_bound_changes_while_the_server_runs() -> None:
 
 
 def test_who_is_refused_and_stays_does_not_hold_up_a_stop() -> None:
-    with daemon("-maxConnections=1") as running, running.client() as client, refused_client(running.port) as refused:
+    with (
+        daemon("-maxConnections=1") as running,
+        running.client() as client,
+        Client(running.port, greeted=False) as refused,
+    ):
         assert refused.read() == TOO_MANY
         assert client.ask(b"QUIT\r\n").startswith("221")
         running.signal(signal.SIGTERM)
         assert running.finish()[0] == 0
-
-
-def refused_client(port: int) -> Client:
-    return Client(port, greeted=False)
 
 
 @posix

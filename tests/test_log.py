@@ -5,8 +5,8 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Self
 
 import pytest
@@ -131,6 +131,16 @@ class Pipe:
                 return got
             done = done or self.asked[-1]()
 
+    @contextmanager
+    def read_meanwhile(self) -> Iterator[list[bytes]]:
+        """Read in another thread up to the end, which is made here at last; the list has it all then."""
+        got: list[bytes] = []
+        reader = threading.Thread(target=lambda: got.append(self.reader.readall() or b""))
+        reader.start()
+        yield got
+        self.stream.close()
+        reader.join(PATIENCE)
+
     def __enter__(self) -> Self:
         return self
 
@@ -196,13 +206,9 @@ def test_the_backlog_is_bounded_whatever_one_event_brings() -> None:
 @needs_pipes
 def test_who_reads_on_loses_nothing_however_much_there_is() -> None:
     with Pipe() as pipe:
-        got: list[bytes] = []
-        reader = threading.Thread(target=lambda: got.append(pipe.reader.readall() or b""))
-        reader.start()
-        pipe.log.repeat_info("x" * 100, 100 * LINES_AT_ONCE)
-        pipe.log.close()
-        pipe.stream.close()
-        reader.join(PATIENCE)
+        with pipe.read_meanwhile() as got:
+            pipe.log.repeat_info("x" * 100, 100 * LINES_AT_ONCE)
+            pipe.log.close()
         assert texts(got[0]) == [b"x" * 100] * (100 * LINES_AT_ONCE)
 
 
@@ -258,12 +264,8 @@ def test_a_backlog_comes_before_what_is_logged_after_another_direction() -> None
 def test_the_end_waits_for_a_reader_who_reads() -> None:
     with Pipe() as pipe:
         sent = pipe.fill(500)
-        got: list[bytes] = []
-        reader = threading.Thread(target=lambda: got.append(pipe.reader.readall() or b""))
-        reader.start()
-        pipe.log.close()
-        pipe.stream.close()
-        reader.join(PATIENCE)
+        with pipe.read_meanwhile() as got:
+            pipe.log.close()
         assert texts(got[0]) == sent
 
 
@@ -282,12 +284,8 @@ def test_the_end_does_not_wait_for_a_reader_who_does_not() -> None:
 def test_without_a_loop_a_pipe_is_waited_for() -> None:
     with Pipe() as pipe:
         pipe.log.when_writable = None
-        got: list[bytes] = []
-        reader = threading.Thread(target=lambda: got.append(pipe.reader.readall() or b""))
-        reader.start()
-        sent = pipe.fill(500)
-        pipe.stream.close()
-        reader.join(PATIENCE)
+        with pipe.read_meanwhile() as got:
+            sent = pipe.fill(500)
         assert texts(got[0]) == sent
 
 

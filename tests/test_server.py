@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import smtplib
 import socket
-import struct
 import threading
 from collections.abc import Iterator
 
@@ -271,8 +270,7 @@ def test_a_peer_that_resets_leaves_its_message_and_the_server_running(
     with Server(Configuration(log_to_stdout=True, log_server_activity=True)) as logging:
         client = Client(logging.port_number)
         client.ask(HELO)
-        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        client.close()
+        client.reset()
         assert logging.wait_for_messages(1, PATIENCE)[0].helo
         deliver(logging)
     output = capfd.readouterr()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 
@@ -205,8 +204,7 @@ def test_a_client_that_resets_while_it_waits_takes_nothing(server: Server) -> No
     with raw(server) as client:
         client.send(GET + GET.replace(b"/livez", wait))
         read_answer(client)
-        # A lingering time of zero makes the close a reset (RFC 1122 section 4.2.2.13).
-        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.reset()
     send_mail(server)
     assert ask(server, "/smtpmock/messages").json["count"] == 1
 

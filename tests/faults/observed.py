@@ -10,17 +10,11 @@ import http.client
 import json
 import os
 import signal
-import socket
-import struct
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from benchmarks.processes import HOST, Peer
 from smtpmock_cli import Configuration, Server
@@ -32,8 +26,6 @@ MARGIN = 2.0
 BYE = b"221 Closing connection\r\n"
 CLIENT_DOES_NOT_READ = "client to take replies"
 """The state of a session whose client takes no more replies."""
-
-linux = pytest.mark.skipif(sys.platform != "linux", reason="the process is looked up in Linux's /proc")
 
 
 class Observed(Daemon):
@@ -124,12 +116,6 @@ def freeze(running: Daemon) -> None:
     assert os.WIFSTOPPED(os.waitpid(running.process.pid, os.WUNTRACED)[1])
 
 
-def reset(client: Client) -> None:
-    """Close so that the peer meets a reset."""
-    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
-
-
 def send_until_not_read_from(running: Observed, client: Client, data: bytes) -> int:
     """Send, read nothing, and return once the program waits for its replies to be taken; gives how much it took."""
     deadline = time.monotonic() + PATIENCE
@@ -173,10 +159,3 @@ class Reader(threading.Thread):
         self.join(PATIENCE)
         assert not self.is_alive()
         return self._read.decode("utf-8", "surrogateescape").splitlines()
-
-
-def records(path: Path) -> list[Any]:
-    """The records of a messages file, each line of which is whole."""
-    *lines, rest = path.read_bytes().split(b"\n")
-    assert rest == b""
-    return [json.loads(line) for line in lines]

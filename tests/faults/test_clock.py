@@ -12,9 +12,10 @@ import pytest
 from tests.e2e.tools import ToolMissing
 from tests.helpers import Daemon, daemon
 from tests.test_cli import STAMP, posix
+from tests.test_files import records
 
 from .clocks import WAYS, Clock
-from .observed import MARGIN, assert_serves, assert_stops, records
+from .observed import MARGIN, assert_serves, assert_stops
 
 pytestmark = posix
 

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from tests.frozen.processes import linux
 from tests.helpers import HELO, TRANSACTION, Client, Daemon, daemon
 from tests.soak import procfs
 from tests.test_cli import posix, wait_for_error
+from tests.test_files import records
 
-from .observed import BYE, a_second_passes, linux, observed, peer, records
+from .observed import BYE, a_second_passes, observed, peer
 
 pytestmark = posix
 

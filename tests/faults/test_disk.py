@@ -12,8 +12,9 @@ import pytest
 
 from tests.helpers import TRANSACTION, Daemon, daemon
 from tests.test_cli import posix
+from tests.test_files import records
 
-from .observed import BYE, records
+from .observed import BYE
 
 pytestmark = posix
 

@@ -13,7 +13,7 @@ from tests.helpers import HELO, daemon
 from tests.test_cli import posix
 
 from . import phases
-from .observed import assert_serves, assert_stops, observed, reset
+from .observed import assert_serves, assert_stops, observed
 from .phases import DATA, PHASES, Phase, at_hand, final_codes, reached
 
 FINISHED = "INFO: SMTP session finished"
@@ -24,7 +24,7 @@ FINISHED = "INFO: SMTP session finished"
 def test_a_reset_ends_that_session_alone(phase: Phase, tmp_path: Path, certificate: Certificate) -> None:
     with at_hand(tmp_path, certificate) as running:
         with reached(phase, running) as client:
-            reset(client)
+            client.reset()
             assert len(running.messages(1)) == 1
         assert running.states() == []
         assert_serves(running)

@@ -16,6 +16,7 @@ import pytest
 from tests.certificates import Certificate
 from tests.helpers import ENVELOPE, Client, Daemon, daemon
 from tests.test_cli import FORCED, SHUTDOWN, STOPPED, posix, wait_for_line
+from tests.test_files import records
 
 from . import phases
 from .observed import (
@@ -25,8 +26,6 @@ from .observed import (
     assert_serves,
     freeze,
     observed,
-    records,
-    reset,
     send_until_not_read_from,
     wait_for_exit,
 )
@@ -181,4 +180,4 @@ def go_on(client: Client) -> None:
     client.send(b"\r\n.\r\nNOOP\r\nQUIT\r\n")
 
 
-WAYS_ON = (reset, end, go_on)
+WAYS_ON = (Client.reset, end, go_on)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
+from tests.frozen.processes import linux
 from tests.helpers import PATIENCE, Client, Daemon, daemon
 from tests.soak import descriptors, procfs
 from tests.test_cli import posix
@@ -17,7 +18,6 @@ from .observed import (
     Observed,
     Reader,
     assert_serves,
-    linux,
     observed,
     peer,
     send_until_not_read_from,

@@ -11,11 +11,12 @@ import time
 
 import pytest
 
+from tests.frozen.processes import linux
 from tests.helpers import Daemon, daemon
 from tests.soak import procfs
 from tests.test_cli import LOG_STAMP, posix
 
-from .observed import BYE, MARGIN, Reader, assert_serves, linux, peer, wait_for_exit
+from .observed import BYE, MARGIN, Reader, assert_serves, peer, wait_for_exit
 
 pytestmark = posix
 

@@ -8,11 +8,12 @@ import signal
 import time
 from pathlib import Path
 
-from tests.faults.observed import MARGIN, assert_heeds_one_signal, assert_serves, records, wait_for_exit
+from tests.faults.observed import MARGIN, assert_heeds_one_signal, assert_serves, wait_for_exit
 from tests.faults.test_descriptors import IPV6_LITERAL, LIVE, crowd, few
 from tests.faults.test_unread_pipe import send_commands
 from tests.helpers import TRANSACTION, Client, free_port
 from tests.test_cli import posix, wait_for_error
+from tests.test_files import records
 
 from .processes import linux, listening, processes_with
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import click
 
 from benchmarks import report
+from benchmarks.processes import end_on_sigterm
 
 from . import runs
 from .targets import MODULES
@@ -35,8 +35,7 @@ def main(targets: Sequence[str], executions: int, seconds: int, replay: Path | N
         return
     if not runs.is_possible():
         raise click.ClickException(runs.MISSING)
-    # Stopped from outside, it has to stop its children, as on Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    end_on_sigterm()
     sys.exit(show([_fuzz(target, executions, seconds) for target in targets or MODULES]))
 
 

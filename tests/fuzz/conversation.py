@@ -20,7 +20,7 @@ from smtpmock_cli.smtp.dialogue import State
 from smtpmock_cli.smtp.rules import Script
 from smtpmock_cli.smtp.session import Session
 from smtpmock_cli.smtp.table import CommandTable
-from tests.helpers import Played, pull
+from tests.helpers import Played, feed, pull
 
 _FIELDS = [name for name in Message.__slots__ if name != "__weakref__"]
 _TEXT = rb"[^\x00-\x1f\x7f]*"
@@ -71,21 +71,13 @@ def table(settings: Configuration, stream: bytes) -> CommandTable:
 def converse(pieces: Iterable[bytes], table: CommandTable, script: Script | None = None) -> Heard:
     """Send a session these pieces, then the input's end; a TLS handshake succeeds."""
     session, heard = Session(table, script), Heard()
-    _pull(session, heard)
-    for piece in pieces:
-        if heard.has_ended:
-            break
-        session.receive_data(piece)
-        _pull(session, heard)
-    if not heard.has_ended:
-        session.receive_end()
-        _pull(session, heard)
+    feed(session, pieces, heard, _pull)
     assert heard.has_ended
     assert session.next_event() is events.SESSION_ENDED
     return heard
 
 
-def _pull(session: Session, heard: Heard) -> None:
+def _pull(session: Session, heard: Played) -> None:
     pull(session, heard)
     while session.state is State.SECURING:
         session.receive_tls("TLSv1.3")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import signal
 import sys
 from collections.abc import Sequence
 
 import click
 
 from benchmarks import report
-from benchmarks.processes import MeasurementError
+from benchmarks.processes import MeasurementError, end_on_sigterm
 
 from . import count, delays, idle, large
 from .figures import Figure, show
@@ -23,13 +20,8 @@ PARTS = {"idle": idle.measure, "count": count.measure, "delays": delays.measure,
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
 @click.option("--quick", is_flag=True, help="The short form: less work, and bounds of time that a busy machine holds.")
 def main(parts: Sequence[str], quick: bool) -> None:
-    # Stopped from outside, it has to stop its children, as on Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    report.note(
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, "
-        f"{platform.python_implementation()} {platform.python_version()}"
-        f"{', the short form' if quick else ''}"
-    )
+    end_on_sigterm()
+    report.machine(", the short form" if quick else "")
     figures: list[Figure] = []
     for part in parts or PARTS:
         report.progress(f"{part} …")
