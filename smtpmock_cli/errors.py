@@ -42,3 +42,12 @@ class WaitTimeoutError(SmtpMockError, TimeoutError):
 def reason(error: Exception) -> str:
     """Why something could not be done, as the log has it: the operating system's word, in lower case."""
     return (getattr(error, "strerror", None) or str(error)).lower()
+
+
+def internal_error(error: Exception) -> str:
+    """A fault of ours as the log has it: what was raised, and the line that raised it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = "" if trace is None else f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return f"internal error: {error!r}{place}"

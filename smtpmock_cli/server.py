@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Self
 
 from .configuration import Configuration
-from .errors import ServerStartError, ServerStateError
+from .errors import ServerStartError, ServerStateError, internal_error
 from .log import Log
 from .message import Message
 from .net.listener import Listener, listen, raise_descriptor_limit_soon
@@ -108,7 +109,7 @@ class Server:
         """
         if self._thread is None:
             raise ServerStateError("the server is not running")
-        self._loop.call_from_thread(self._begin_stop)
+        self._loop.call_from_thread(self._begin_stop, self._stop_at_once)
         self._thread.join()
         self._loop.close()
         self._thread = None
@@ -137,7 +138,7 @@ class Server:
         """
         self._set_up()
         try:
-            with stop_signals(self._loop, self._signalled, restored=not is_last):
+            with stop_signals(self._loop, self._signalled, self._stop_at_once, restored=not is_last):
                 self._open()
                 if is_last:
                     raise_descriptor_limit_soon(self._loop)
@@ -185,7 +186,7 @@ class Server:
         if self._thread is not None or self._state is not _State.STOPPED:
             raise ServerStateError("the server is running already")
         self._log = Log(None, None)
-        self._loop = Loop(write_log=self._log.flush)
+        self._loop = Loop(write_log=self._log.flush, on_error=self._log_internal_error)
         self._log.when_writable = self._loop.when_writable
         self._listeners = []
         self._port_file = self._site = None
@@ -252,6 +253,10 @@ class Server:
             self._site = Site(self._loop, self._log, self._kept, self._sessions, self._runs, self._connection_ended)
         self._site.accept(sock, client)
 
+    def _log_internal_error(self, error: Exception) -> None:
+        with suppress(Exception):  # it may be memory that is wanting, for the log's line too
+            self._log.error(internal_error(error))
+
     def _runs(self) -> bool:
         return self._state is _State.RUNNING
 
@@ -275,7 +280,8 @@ class Server:
         self._listeners[0].close()
         self._log.warning("SMTP mock server is in the shutdown mode and won't accept new connections")
         self._sessions.finish()
-        self._loop.call_later(self._sessions.configuration.shutdown_timeout, self._cut_sessions)
+        seconds = self._sessions.configuration.shutdown_timeout
+        self._loop.call_later(seconds, self._cut_sessions, self._stop_at_once)
         self._stop_when_done()
 
     def _stop_when_done(self) -> None:
@@ -298,3 +304,8 @@ class Server:
             self._site.finish(self._loop.stop)
         else:
             self._loop.stop()
+
+    def _stop_at_once(self, error: Exception) -> None:
+        """What has to stop the server failed: a stop without grace is better than none."""
+        self._log_internal_error(error)
+        self._loop.stop()

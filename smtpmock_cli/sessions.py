@@ -91,8 +91,12 @@ class Sessions:
             self._turn_away(sock, client)
             return
         self._log.info("SMTP session started")
-        self._count += 1
         connection = Connection(self._loop, sock, client, self._connection_ended)
+        self._connections.add(connection)
+        connection.run(partial(self._begin_session, connection))
+
+    def _begin_session(self, connection: Connection) -> None:
+        self._count += 1
         session = SmtpProtocol(
             self._count,
             self._loop,
@@ -102,11 +106,10 @@ class Sessions:
             self._timeout,
             self._deliver,
             self._playing.discard,
-            self._script(self._count, client[0]),
+            self._script(self._count, connection.client[0]),
             self._secure,
         )
         connection.protocol = session
-        self._connections.add(connection)
         self._playing.add(session)
         connection.start()
         session.start()
@@ -179,7 +182,7 @@ class Sessions:
     def cut(self) -> None:
         """End each session at once, whatever it is doing."""
         for session in list(self._playing):
-            session.cut()
+            session.connection.run(session.cut)
 
     def close(self) -> None:
         """Close the connections that are left, those too that only wait for their peer's end."""

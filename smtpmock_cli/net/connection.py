@@ -3,7 +3,8 @@
 Invariants: while the kernel takes no more bytes, none are read, so a peer that does not read its
 replies is not read from; ``ended`` is told exactly once; an orderly close waits for the peer's own
 end, because closing a socket with unread input makes the kernel send a reset that can swallow the
-last reply.
+last reply; whatever a callback of this connection raises, its protocol's timers and steps included, ends
+this connection and nothing else.
 """
 
 from __future__ import annotations
@@ -56,6 +57,9 @@ class Protocol(Interface):
     def failed(self, error: OSError, *, sending: bool) -> None:
         """The socket is of no use any more, and is cut next."""
 
+    def dropped(self) -> None:
+        """The connection is cut next, because a callback raised."""
+
 
 class _Phase(Enum):
     """What a connection does."""
@@ -100,8 +104,8 @@ class Connection:
         self._loop = loop
         self._sock = sock
         self._ended = ended
-        self._watch = loop.watch(sock, self._receive)
-        self._unsent = b""
+        self._watch = loop.watch(sock, self._receive, self._callback_failed)
+        self._unsent: bytes | memoryview = b""
         self._reading = True
         self._input_ended = False
         self._phase = _OPEN
@@ -119,17 +123,46 @@ class Connection:
         """Whether something of what was to be sent has not gone out."""
         return bool(self._unsent)
 
+    def has_input_ended(self) -> bool:
+        """Whether the peer has said that it sends no more, though that may not have been read yet."""
+        if self._phase is _OPEN and not self._input_ended:
+            try:
+                return self._sock.recv(1, socket.MSG_PEEK) == b""
+            except OSError:  # nothing to read, or a reset that the next call meets
+                return False
+        return self._input_ended
+
+    @property
+    def is_reset(self) -> bool:
+        """Whether the peer has answered what was sent with a reset, which nothing else tells once its input ended."""
+        return self._phase is _CLOSED or self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
     def start(self) -> None:
         """Wait for the peer's bytes from now on."""
         self._rearm()
 
+    def run(self, callback: Callable[[], None]) -> None:
+        """Call back at once, as the loop would: what the callback raises ends this connection."""
+        try:
+            callback()
+        except Exception as error:  # noqa: BLE001 - as in the loop
+            self._callback_failed(error)
+
     def send(self, data: bytes) -> None:
         """Send at the end of the loop's turn, in order."""
         if self._unsent:
-            self._unsent += data
+            self._unsent = b"".join((self._unsent, data))
         else:
             self._unsent = data
-            self._loop.send_at_end(self._send)
+            self._loop.send_at_end(self._send, self._callback_failed)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """As the loop's; what the callback raises ends this connection."""
+        return self._loop.call_later(seconds, callback, self._callback_failed)
+
+    def call_idle(self, callback: Callable[[], None]) -> None:
+        """As the loop's; what the callback raises ends this connection."""
+        self._loop.call_idle(callback, self._callback_failed)
 
     def pause(self) -> None:
         """Read nothing until :meth:`resume`."""
@@ -170,7 +203,7 @@ class Connection:
         self._phase = _RESETTING
         self.set_deadline(_LINGER)
         if not self._unsent:
-            self._loop.send_at_end(self._end_output)
+            self._loop.send_at_end(self._end_output, self._callback_failed)
 
     def cut(self) -> None:
         """Close at once, whatever is under way."""
@@ -230,7 +263,7 @@ class Connection:
         if self.is_blocked and count:
             self.set_deadline(self._patience)
         if count < len(self._unsent):
-            self._unsent = self._unsent[count:]
+            self._unsent = memoryview(self._unsent)[count:]  # a copy each time would cost its length's square
             self._block()
         else:
             self._unsent = b""
@@ -270,10 +303,20 @@ class Connection:
             self.protocol.failed(error, sending=sending)
         self.cut()
 
+    def _callback_failed(self, error: Exception) -> None:
+        self._loop.on_error(error)
+        self._phase = _CLOSING if self._phase is _OPEN else self._phase
+        try:
+            self.protocol.dropped()
+        except Exception as another:  # noqa: BLE001 - it may be what was broken in the first place
+            self._loop.on_error(another)
+        finally:
+            self.cut()
+
     def _arm_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(self._deadline, self._deadline_reached)
+        self._timer = self._loop.call_at(self._deadline, self._deadline_reached, self._callback_failed)
 
     def _deadline_reached(self) -> None:
         self._timer = None

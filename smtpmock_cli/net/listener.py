@@ -120,7 +120,7 @@ class Listener:
         self._retry: Timer | None = None
         self._reserved_from = self._reservation()
         self._is_tight = False
-        self._watch = loop.watch(sock, self._accept)
+        self._watch = loop.watch(sock, self._accept, self._accept_failed)
         self._watch.wait_for(READ)
 
     @property
@@ -169,15 +169,29 @@ class Listener:
             sock.setblocking(False)
             # Once so many are taken, a low number says nothing any more: the kernel gives the lowest that is free.
             self._is_tight = self._is_tight or sock.fileno() >= self._reserved_from
-            self._accepted(sock, plain(address))
+            try:
+                self._accepted(sock, plain(address))
+            except BaseException:
+                sock.close()
+                raise
+
+    def _accept_failed(self, error: Exception) -> None:
+        """Go on a moment later, because what failed may fail again at once."""
+        self._loop.on_error(error)
+        self._rest()
+
+    def _rest(self) -> None:
+        self._watch.wait_for(0)
+        if self._retry is not None:
+            self._retry.cancel()
+        self._retry = self._loop.call_later(_RETRY_AFTER, self._try_again, self._accept_failed)
 
     def _pause(self, error: int) -> None:
-        self._watch.wait_for(0)
-        self._retry = self._loop.call_later(_RETRY_AFTER, self._try_again)
+        self._rest()
         self._trouble(f"accept tcp: {os.strerror(error).lower()}")
 
     def _try_again(self) -> None:
-        self._retry = self._loop.call_later(_RETRY_AFTER, self._try_again)
+        self._retry = self._loop.call_later(_RETRY_AFTER, self._try_again, self._accept_failed)
         self.resume()
 
     def _has_room(self) -> bool:

@@ -4,6 +4,13 @@ Invariants: everything runs in the thread that runs the loop, but for :meth:`Loo
 a watch that waits for nothing gets no event, not even one that the same turn had already collected;
 what a turn has to send goes out together at its end, after its log, so that a peer that has a reply
 can find it in the log, and is woken once; with nothing to do the loop sleeps without a tick.
+
+One iteration: wait → calls from other threads → sockets → timers → log → sends → a slice of idle work.
+Idle work is what may take long (:meth:`Loop.call_idle`): each callback does one small step of it and asks
+to be called again, so that however much of it there is, no reply waits for more than a slice.
+
+Every callback has an owner, which is called with what the callback raises: a connection, which ends; or
+nobody, then the loop's ``on_error``. Either way the loop goes on with the next callback.
 """
 
 from __future__ import annotations
@@ -12,14 +19,27 @@ import heapq
 import selectors
 import socket
 import time
+from _thread import start_new_thread  # Not: threading, which costs the daemon 5 ms of its start
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+
+TYPE_CHECKING = False  # not from typing, whose import takes longer than all of this
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
+Callback = Callable[[], None]
+OnError = Callable[[Exception], None]
+
 _TIMERS_WORTH_SWEEPING = 64
+_IDLE_SLICE = 0.004
+"""Seconds of an iteration after which no further step of idle work begins."""
 _LONGEST_SLEEP = 86400.0
 """Seconds; more than some selectors can be told, and a timer may be years away."""
 
@@ -27,12 +47,13 @@ _LONGEST_SLEEP = 86400.0
 class Watch:
     """A socket's or descriptor's registration. ``events`` is what it waits for: READ, WRITE, or 0 for nothing."""
 
-    __slots__ = ("_loop", "_sock", "callback", "events")
+    __slots__ = ("_loop", "_sock", "callback", "events", "on_error")
 
-    def __init__(self, loop: Loop, sock: socket.socket | int, callback: Callable[[], None]) -> None:
+    def __init__(self, loop: Loop, sock: socket.socket | int, callback: Callback, on_error: OnError) -> None:
         self._loop = loop
         self._sock = sock
         self.callback = callback
+        self.on_error = on_error
         self.events = 0
 
     def wait_for(self, events: int) -> None:
@@ -49,24 +70,33 @@ class Watch:
         self.events = events
 
     def close(self) -> None:
-        """Wait for nothing ever again, and let go of who was to be called."""
+        """Stop watching and drop the callback."""
         self.wait_for(0)
         self.callback = _nobody
+        self.on_error = self._loop.on_error
 
 
 class Timer:
     """A call to come. Its time is the loop's clock's, in seconds."""
 
-    __slots__ = ("_loop", "callback", "when")
+    __slots__ = ("_loop", "callback", "on_error", "when")
 
-    def __init__(self, loop: Loop, when: float, callback: Callable[[], None]) -> None:
+    def __init__(self, loop: Loop, when: float, callback: Callback, on_error: OnError) -> None:
         self._loop = loop
         self.when = when
-        self.callback: Callable[[], None] | None = callback
+        self.callback: Callback | None = callback
+        self.on_error = on_error
+
+    def take(self) -> tuple[Callback, OnError]:
+        """What to call, and its owner; the timer lets go of both."""
+        taken = self.callback or _nobody, self.on_error
+        self.callback = None
+        self.on_error = self._loop.on_error
+        return taken
 
     def cancel(self) -> None:
         """Take the call back; harmless where it was made or taken back already."""
-        self.callback = None
+        self.take()
         self._loop.sweep_timers()
 
 
@@ -75,31 +105,36 @@ class Loop:
 
     :param clock: gives seconds that never go back.
     :param write_log: called when something may have been logged, before the loop sleeps again.
+    :param on_error: called with what a callback raises that has no owner; by default it ends :meth:`run`.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
-        write_log: Callable[[], None] = lambda: None,
+        write_log: Callback = lambda: None,
+        on_error: OnError | None = None,
     ) -> None:
         self.selector = selectors.DefaultSelector()
         self.clock = clock
         self.now = clock()
         """When this turn began, by ``clock``."""
+        self.on_error = on_error or _raise
         self._write_log = write_log
-        self._sends: list[Callable[[], None]] = []
+        self._sends: list[tuple[Callback, OnError]] = []
+        self._idle: deque[tuple[Callback, OnError]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_count = 0
         self._sweep_at = _TIMERS_WORTH_SWEEPING
-        self._calls: deque[Callable[[], None]] = deque()
+        self._calls: deque[tuple[Callback, OnError]] = deque()
         self._running = False
         self._on_signal: Callable[[int], None] | None = None
+        self._on_signal_error = self.on_error
         self._wake_receiver, self._wake_sender = _wake_pair()
         self.watch(self._wake_receiver, self._woken).wait_for(READ)
 
-    def watch(self, sock: socket.socket, callback: Callable[[], None]) -> Watch:
+    def watch(self, sock: socket.socket, callback: Callback, on_error: OnError | None = None) -> Watch:
         """Register a socket, to call back each time that it is ready for what it waits for."""
-        return Watch(self, sock, callback)
+        return Watch(self, sock, callback, on_error or self.on_error)
 
     def when_writable(self, fd: int, callback: Callable[[], bool]) -> None:
         """Call back each time that a descriptor takes bytes, until the callback says that it is done."""
@@ -108,28 +143,49 @@ class Loop:
             if callback():
                 watch.close()
 
-        watch = Watch(self, fd, call)
+        def fail(error: Exception) -> None:
+            watch.close()  # it would be called again at once, and perhaps for ever
+            self.on_error(error)
+
+        watch = Watch(self, fd, call, fail)
         watch.wait_for(WRITE)
 
-    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+    def call_at(self, when: float, callback: Callback, on_error: OnError | None = None) -> Timer:
         """Call back once ``clock()`` has reached ``when``; those of one time in order of arming."""
-        timer = Timer(self, when, callback)
+        timer = Timer(self, when, callback, on_error or self.on_error)
         self._timer_count += 1
         heapq.heappush(self._timers, (when, self._timer_count, timer))
         return timer
 
-    def send_at_end(self, send: Callable[[], None]) -> None:
+    def send_at_end(self, send: Callback, on_error: OnError | None = None) -> None:
         """Call back at the end of this turn, when its log is written."""
-        self._sends.append(send)
+        self._sends.append((send, on_error or self.on_error))
 
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+    def call_later(self, seconds: float, callback: Callback, on_error: OnError | None = None) -> Timer:
         """Call back in so many seconds."""
-        return self.call_at(self.now + seconds, callback)
+        return self.call_at(self.now + seconds, callback, on_error)
 
-    def call_from_thread(self, callback: Callable[[], None]) -> None:
+    def call_idle(self, callback: Callback, on_error: OnError | None = None) -> None:
+        """Call back when all else is done, in this iteration or a later one, for a step of a few milliseconds."""
+        self._idle.append((callback, on_error or self.on_error))
+
+    def call_from_thread(self, callback: Callback, on_error: OnError | None = None) -> None:
         """Have the loop's thread call back; the one method that any thread may call."""
-        self._calls.append(callback)
+        self._calls.append((callback, on_error or self.on_error))
         self.wake()
+
+    def call_in_thread(self, work: Callable[[], T], done: Callable[[T], None], on_error: OnError) -> None:
+        """Do something long in a thread, and call back with its result; for what has no steps, as imports."""
+
+        def run() -> None:
+            try:
+                result = work()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is told where it is waited for
+                self.call_from_thread(partial(on_error, error), on_error)
+            else:
+                self.call_from_thread(partial(done, result), on_error)
+
+        start_new_thread(run, ())
 
     def wake(self) -> None:
         """End the loop's sleep."""
@@ -137,16 +193,17 @@ class Loop:
         with suppress(OSError):
             self._wake_sender.send(b"\0")
 
-    def signals_to(self, callback: Callable[[int], None]) -> int:
-        """Pass on signals as their numbers; gives the fd for ``signal.set_wakeup_fd``."""
+    def signals_to(self, callback: Callable[[int], None], on_error: OnError) -> int:
+        """Pass on signals as their numbers; returns the fd for ``signal.set_wakeup_fd``."""
         self._on_signal = callback
+        self._on_signal_error = on_error
         return self._wake_sender.fileno()
 
     def run(self) -> None:
-        """Run until :meth:`stop`; what a callback raises ends the run and comes out of here."""
+        """Run until :meth:`stop`; what ``on_error`` raises ends the run and comes out of here."""
         self._running = True
         while self._running:
-            self._turn()
+            self._iterate()
 
     def stop(self) -> None:
         """End :meth:`run` after this turn."""
@@ -154,12 +211,13 @@ class Loop:
 
     def close(self) -> None:
         """Give back what the loop itself holds; its watches' sockets are their owners'."""
+        self._idle.clear()
         self.selector.close()
         self._wake_receiver.close()
         self._wake_sender.close()
 
-    def _turn(self) -> None:
-        ready = self.selector.select(self._patience())
+    def _iterate(self) -> None:
+        ready = self.selector.select(self._select_timeout())
         self.now = self.clock()
         if not ready and self._timers and self._timers[0][0] <= self.now:
             # After a SIGSTOP it may not have looked: what is there counts before a deadline that has passed.
@@ -169,23 +227,34 @@ class Loop:
         for key, events in ready:
             watch: Watch = key.data
             if events & watch.events:
-                watch.callback()
+                _call(watch.callback, watch.on_error)
         if self._timers:
             self._run_timers()
-        self._write_log()
+        _call(self._write_log, self.on_error)
         if self._sends:
             self._send()
-            self._write_log()
+            _call(self._write_log, self.on_error)
+        if self._idle:
+            self._work()
 
     def _send(self) -> None:
         sends, self._sends = self._sends, []
-        for send in sends:
-            send()
+        for send, on_error in sends:
+            _call(send, on_error)
 
-    def _patience(self) -> float | None:
+    def _work(self) -> None:
+        """Do a slice of what can wait: each step at most once, so that none is done before another's turn."""
+        idle, clock = self._idle, self.clock
+        end = clock() + _IDLE_SLICE
+        for _ in range(len(idle)):
+            _call(*idle.popleft())
+            if clock() >= end:
+                return
+
+    def _select_timeout(self) -> float | None:
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
-        if self._sends:
+        if self._sends or self._idle:
             return 0.0
         if not self._timers:
             return None
@@ -197,9 +266,8 @@ class Loop:
         while self._timers and self._timers[0][0] <= self.now:
             due.append(heapq.heappop(self._timers)[2])
         for timer in due:
-            callback, timer.callback = timer.callback, None
-            if callback is not None:
-                callback()
+            if timer.callback is not None:
+                _call(*timer.take())
 
     def sweep_timers(self) -> None:
         """Forget cancelled timers now and then: else each short session leaves one for its timeout."""
@@ -213,18 +281,29 @@ class Loop:
             numbers = self._wake_receiver.recv(4096)
         except BlockingIOError:
             return
-        for number in numbers:
-            if number and self._on_signal is not None:
-                self._on_signal(number)
+        if self._on_signal is not None:
+            on_signal, on_error = self._on_signal, self._on_signal_error
+            self._calls += ((partial(on_signal, number), on_error) for number in numbers if number)
         self._make_calls()
 
     def _make_calls(self) -> None:
         while self._calls:
-            self._calls.popleft()()
+            _call(*self._calls.popleft())
 
 
 def _nobody() -> None:
     """Who is called once nobody is."""
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def _call(callback: Callback, on_error: OnError) -> None:
+    try:
+        callback()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the owner's to deal with
+        on_error(error)
 
 
 def _wake_pair() -> tuple[socket.socket, socket.socket]:

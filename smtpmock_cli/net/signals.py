@@ -16,11 +16,14 @@ STOP_SIGNALS = tuple(
 
 
 @contextmanager
-def stop_signals(loop: Loop, callback: Callable[[], None], *, restored: bool) -> Iterator[None]:
+def stop_signals(
+    loop: Loop, callback: Callable[[], None], on_error: Callable[[Exception], None], *, restored: bool
+) -> Iterator[None]:
     """Call back on the loop at each of the signals, which must not be closed before this has ended.
 
     Only the main thread may use this (the interpreter's rule).
 
+    :param on_error: called with what the callback raises.
     :param restored: what handled them before does so again after; False ignores them from then on.
     """
 
@@ -28,7 +31,7 @@ def stop_signals(loop: Loop, callback: Callable[[], None], *, restored: bool) ->
         if number in STOP_SIGNALS:
             callback()
 
-    wakeup_fd = signal.set_wakeup_fd(loop.signals_to(received), warn_on_full_buffer=False)
+    wakeup_fd = signal.set_wakeup_fd(loop.signals_to(received, on_error), warn_on_full_buffer=False)
     handlers = {number: signal.signal(number, _note_nothing) for number in STOP_SIGNALS}
     blocked = _unblocked()
     try:

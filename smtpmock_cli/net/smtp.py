@@ -113,6 +113,11 @@ class SmtpProtocol:
         self._pull()
 
     @property
+    def connection(self) -> Channel:
+        """What it speaks over now."""
+        return self._connection
+
+    @property
     def client_address(self) -> str:
         """The peer's IP address."""
         return self._connection.client[0]
@@ -188,6 +193,14 @@ class SmtpProtocol:
         self._log_trouble(f"{call}: {reason(error)}", sending)
         self._drop_session()
 
+    def dropped(self) -> None:
+        try:
+            self._drop_session()
+        finally:  # whatever state it is in: nobody may wait for its end
+            if self._phase is not OVER:
+                self._phase = OVER
+                self._over(self)
+
     def _pull(self) -> None:
         next_event = self._session.next_event
         for _ in range(_EVENTS_A_TURN):
@@ -261,7 +274,7 @@ class SmtpProtocol:
     def _pause(self, seconds: float) -> None:
         self._connection.pause()
         self._connection.clear_deadline()
-        self._delay = self._loop.call_later(seconds, self._resume)
+        self._delay = self._connection.call_later(seconds, self._resume)
 
     def _resume(self) -> None:
         self._delay = None

@@ -8,10 +8,12 @@ alone; once the protocol has closed, nothing is told to it any more, and no refe
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 
 from ..errors import reason
 from .connection import Connection, Protocol
+from .loop import Timer
 
 TYPE_CHECKING = False  # not from typing, whose import takes longer than all of this
 if TYPE_CHECKING:
@@ -115,6 +117,12 @@ class Tls:
         self._object.write(data)
         self._flush()
 
+    def run(self, callback: Callable[[], None]) -> None:
+        self._connection.run(callback)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        return self._connection.call_later(seconds, callback)
+
     def pause(self) -> None:
         self._connection.pause()
 
@@ -172,6 +180,11 @@ class Tls:
     def failed(self, error: OSError, *, sending: bool) -> None:
         if self._protocol is not None:
             self._protocol.failed(error, sending=sending)
+            self._protocol = None
+
+    def dropped(self) -> None:
+        if self._protocol is not None:
+            self._protocol.dropped()
             self._protocol = None
 
     def _shake_hands(self) -> None:
