@@ -110,7 +110,7 @@ class Message:
         """The record's fields by name, in the order of the dialogue."""
         return {name: getattr(self, name) for name in self.RECORD_FIELDS}
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self, *, with_body: bool = True) -> dict[str, object]:
         """All fields as JSON has them; ``received_at`` as RFC 3339 has it."""
         return {
             "id": self.id,
@@ -119,10 +119,10 @@ class Message:
             "server_address": self.server_address,
             "reverse_path": line_text(self.reverse_path),
             "forward_paths": [line_text(path) for path in self.forward_paths],
-            **self.record_as_json(),
+            **self.record_as_json(with_body=with_body),
         }
 
-    def record_as_json(self) -> dict[str, object]:
+    def record_as_json(self, *, with_body: bool = True) -> dict[str, object]:
         r"""The record's fields as JSON has them.
 
         A body that is not UTF-8 stands in base 64, and ``msg_request_encoding`` says which it is; in a
@@ -135,7 +135,10 @@ class Message:
         record["rcptto_request_response"] = [
             [line_text(line) for line in pair] for pair in self.rcptto_request_response
         ]
-        record["msg_request"], record["msg_request_encoding"] = _body_text(self.msg_request)
+        if with_body:
+            record["msg_request"], record["msg_request_encoding"] = _body_text(self.msg_request)
+        else:
+            del record["msg_request"]
         record["mailfrom_parameters"] = _parameter_texts(self.mailfrom_parameters)
         record["rcptto_parameters"] = [_parameter_texts(parameters) for parameters in self.rcptto_parameters]
         record["tls"] = self.tls
@@ -152,6 +155,10 @@ class Message:
         by, with, id, for (where there is one recipient) and date. Control characters, which a rule may have
         accepted, are escaped as in the log.
         """
+        return self.trace_header() + self.msg_request
+
+    def trace_header(self) -> bytes:
+        """What :meth:`as_mail` puts before the body."""
         from email.utils import formatdate  # costs more than a whole start without it
 
         name = escape(self.helo_request.partition(" ")[2])
@@ -163,7 +170,7 @@ class Message:
             f"\tby {server} with {self._protocol()} id {self.id}",
             f"\t{self._for_clause()}; {formatdate(self.received_at, localtime=True)}",
         ]
-        return "".join(line + "\r\n" for line in lines).encode("utf-8", "surrogateescape") + self.msg_request
+        return "".join(line + "\r\n" for line in lines).encode("utf-8", "surrogateescape")
 
     def _for_clause(self) -> str:
         # One path at most: more would disclose blind copies (RFC 5321 section 7.2).

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     Accepted = Callable[[socket.socket, tuple[str, int]], None]
 
+_LAST_PATIENCE = 1.0
+"""Seconds that the last answers over HTTP have to be taken."""
 _STOPPED = "SMTP mock server was stopped successfully"
 _FORCED = "SMTP mock server was force stopped by timeout"
 
@@ -69,6 +71,8 @@ class Server:
         self._listeners: list[Listener]
         self._port_file: PortFile | None
         self._site: Site | None
+        self._early: list[tuple[socket.socket, tuple[str, int]]]
+        """Clients of HTTP that came while what answers them was being loaded."""
 
     @property
     def port_number(self) -> int:
@@ -190,6 +194,7 @@ class Server:
         self._log.when_writable = self._loop.when_writable
         self._listeners = []
         self._port_file = self._site = None
+        self._early = []
         keep = self._deliveries.take if self._deliveries is not None else None
         self._sessions = Sessions(self._loop, self._log, self.configuration, keep, self._connection_ended)
 
@@ -242,16 +247,35 @@ class Server:
         self._sessions.close()
         if self._site is not None:
             self._site.close()
+        for sock, _ in self._early:
+            sock.close()
         if self._port_file is not None:
             self._port_file.remove()
         self._log.close()
 
     def _accept_http(self, sock: socket.socket, client: tuple[str, int]) -> None:
-        if self._site is None:
-            from .control.site import Site  # only here: HTTP and its libraries would double the time of a start
+        if self._site is not None:
+            self._site.accept(sock, client)
+            return
+        self._early.append((sock, client))
+        if len(self._early) == 1:
+            self._loop.call_in_thread(_site_class, self._open_site, self._refuse_early)
 
-            self._site = Site(self._loop, self._log, self._kept, self._sessions, self._runs, self._connection_ended)
-        self._site.accept(sock, client)
+    def _open_site(self, site_class: type[Site]) -> None:
+        host = self._listeners[1].host
+        self._site = site_class(
+            self._loop, self._log, self._kept, self._sessions, host, self._runs, self._connection_ended
+        )
+        early, self._early = self._early, []
+        for sock, client in early:
+            self._site.accept(sock, client)
+
+    def _refuse_early(self, error: Exception) -> None:
+        """What answers HTTP cannot be loaded now; the next client may have more luck."""
+        self._log_internal_error(error)
+        early, self._early = self._early, []
+        for sock, _ in early:
+            sock.close()
 
     def _log_internal_error(self, error: Exception) -> None:
         with suppress(Exception):  # it may be memory that is wanting, for the log's line too
@@ -301,6 +325,7 @@ class Server:
         self._state = _State.STOPPED
         self._log.info(line)
         if self._site is not None:
+            self._loop.call_later(_LAST_PATIENCE, self._loop.stop, self._stop_at_once)
             self._site.finish(self._loop.stop)
         else:
             self._loop.stop()
@@ -309,3 +334,10 @@ class Server:
         """What has to stop the server failed: a stop without grace is better than none."""
         self._log_internal_error(error)
         self._loop.stop()
+
+
+def _site_class() -> type[Site]:
+    # At the first request only, because HTTP and its libraries would double the time of a start.
+    from .control.site import Site
+
+    return Site

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from smtpmock_cli import Message, WaitTimeoutError
-from smtpmock_cli.store import MessageStore
+from smtpmock_cli.store import MessageStore, Snapshot
 from tests.helpers import PATIENCE
 
 
@@ -75,7 +75,7 @@ def test_removing_puts_the_goal_further_away(store: MessageStore) -> None:
 
 
 def test_giving_up(store: MessageStore) -> None:
-    told: list[list[Message]] = []
+    told: list[Snapshot] = []
     waiters = [store.when(2, told.append, purge=purge) for purge in (False, True, True)]
     fill(store, 1)
     store.forget(waiters[2])
@@ -84,6 +84,43 @@ def test_giving_up(store: MessageStore) -> None:
     fill(store, 2, 3)
     assert told == []
     assert numbers(store.copy()) == [2, 3]
+
+
+def test_what_is_put_back_is_in_its_old_place(store: MessageStore) -> None:
+    fill(store, 1, 2, 5)
+    taken = store.purge()
+    fill(store, 6, 8)
+    store.put_back(taken)
+    assert numbers(store.copy()) == [1, 2, 5, 6, 8]
+    assert [store.get(number) is not None for number in (1, 5, 6, 7)] == [True, True, True, False]
+
+
+def test_what_is_put_back_is_given_to_who_waits_in_the_order_of_asking(store: MessageStore) -> None:
+    told: list[tuple[str, list[int]]] = []
+    for name, count, purge in (("three", 3, False), ("two, purging", 2, True), ("one", 1, False), ("two", 2, False)):
+        store.when(count, lambda given, name=name: told.append((name, numbers(given))), purge=purge)  # type: ignore[misc]
+    store.put_back(messages(1, 2, 3))
+    assert told == [("three", [1, 2, 3]), ("two, purging", [1, 2, 3])]
+    store.put_back(messages(4, 5))
+    assert told[2:] == [("one", [4, 5]), ("two", [4, 5])]
+
+
+def test_a_snapshot_stays_as_it_was(store: MessageStore) -> None:
+    fill(store, 1, 2)
+    before = store.snapshot()
+    fill(store, 3)
+    assert (before.count, numbers(before), numbers(reversed(before))) == (2, [1, 2], [2, 1])
+    store.remove({1})
+    store.purge()
+    store.put_back(messages(9))
+    assert (before.count, numbers(before), numbers(reversed(before))) == (2, [1, 2], [2, 1])
+    assert numbers(store.snapshot()) == [9]
+
+
+def test_many_snapshots_take_no_room(store: MessageStore) -> None:
+    fill(store, *range(1, 1001))
+    snapshots = [store.snapshot() for _ in range(1000)]
+    assert len({id(snapshot._messages) for snapshot in snapshots}) == 1
 
 
 @pytest.mark.parametrize("timeout", [0, -5.0])

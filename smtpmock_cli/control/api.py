@@ -1,6 +1,6 @@
 """Our endpoints: what the Python interface gives, for every language.
 
-Invariant: a purge takes out what its answer carries, and nothing else.
+Invariant: a purge takes out what its answer carries, and nothing else; and nothing at all where the answer is not sent.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from ..message import Message
 from ..net.loop import Loop
 from ..sessions import Sessions
 from ..store import MessageStore
-from .exchange import Answer, Refusal, Request, Response, Waiting, json_response, text_response
+from .exchange import Answer, DeferredResponse, Refusal, Request, Response, json_response, mail_response, text_response
+from .json_pieces import Written, long_json_response, message_pieces
+from .listing import PendingListings
 from .routes import Route
-from .wait import Waits
 
 MOST_AWAITED = 1_000_000
 """The most messages that one request can wait for."""
@@ -36,7 +37,7 @@ class Api:
 
     def __init__(self, loop: Loop, store: MessageStore, sessions: Sessions, is_ready: Callable[[], bool]) -> None:
         self._store = store
-        self._waits = Waits(loop, store)
+        self._listings = PendingListings(store, loop.call_idle)
         self._under_way = sessions
         self._is_ready = is_ready
 
@@ -44,7 +45,7 @@ class Api:
         return [
             Route("GET", "/livez", self._live),
             Route("GET", "/readyz", self._ready),
-            Route("GET", "/smtpmock/messages", self._messages),
+            Route("GET", "/smtpmock/messages", self._messages, changes=_purges),
             Route("DELETE", "/smtpmock/messages", self._purge),
             Route("GET", "/smtpmock/messages/{id}.eml", self._mail),
             Route("GET", "/smtpmock/messages/{id}", self._message),
@@ -61,7 +62,7 @@ class Api:
 
     def close(self) -> None:
         """Answer everyone who still waits with what has arrived."""
-        self._waits.close()
+        self._listings.close()
 
     def _live(self, request: Request) -> Answer:
         request.parameters()
@@ -81,19 +82,24 @@ class Api:
         if purge and request.method == "HEAD":
             raise Refusal(400, "HEAD takes nothing out")
         seconds = USUAL_WAIT if timeout is None else timeout
-        return Waiting(lambda respond: self._waits.begin(respond, count, seconds, purge=purge))
+        return self._listing(count, seconds, purge=purge)
 
     def _purge(self, request: Request) -> Answer:
         request.parameters()
-        return Waiting(lambda respond: self._waits.begin(respond, 0, 0, purge=True))
+        return self._listing(0, 0, purge=True)
+
+    def _listing(self, count: int, seconds: float, *, purge: bool) -> DeferredResponse:
+        return DeferredResponse(
+            lambda respond, scheduler: self._listings.begin(respond, scheduler, count, seconds, purge=purge)
+        )
 
     def _message(self, request: Request, id: str) -> Answer:
         request.parameters()
-        return json_response(self._find(id).as_json())
+        return long_json_response(Written(message_pieces(self._find(id))))
 
     def _mail(self, request: Request, id: str) -> Answer:
         request.parameters()
-        return Response(self._find(id).as_mail(), MAIL)
+        return mail_response(self._find(id), MAIL)
 
     def _find(self, id: str) -> Message:
         # No more digits than any number of messages has: int() takes its time with very many.
@@ -105,8 +111,9 @@ class Api:
 
     def _sessions(self, request: Request) -> Answer:
         request.parameters()
-        sessions = [session.status() for session in self._under_way.under_way]
-        return json_response({"count": len(sessions), "sessions": sessions})
+        active = self._under_way.under_way
+        # Those that have ended by the time that it is their turn are in it too, or count would be wrong.
+        return long_json_response({"count": len(active), "sessions": (session.status() for session in active)})
 
     def _tls_authority(self, request: Request) -> Answer:
         request.parameters()
@@ -164,6 +171,10 @@ class Api:
         request.parameters()
         self._change({"rules": []})
         return self._rules(request)
+
+
+def _purges(request: Request) -> bool:
+    return any(_truth({"purge": value}, "purge") for value in request.query_values().get("purge", ()))
 
 
 def _number(given: dict[str, str], name: str, most: float, *, whole: bool = False) -> float | None:

@@ -1,22 +1,39 @@
 """HttpProtocol: HTTP/1.1 on a connection, by h11; the only place that knows the library.
 
-Invariants: one request at a time, in order, one a turn of the loop, and none while the client does not
-take what was answered; what a client sends is bounded, as is the time in which it does; whatever it
-sends, it gets an answer, or its connection is closed.
+Invariants: one request at a time, in order, and none while the client does not take what was answered; what a client
+sends is bounded, as is the time in which it does; whatever it sends, it gets an answer, or its connection is closed;
+what is made of an answer before the client takes it is bounded too, and its making waits for everything else.
+
+    IDLE → READING → ANSWERING → PREPARING → TESTING → SENDING → FLUSHING → IDLE (or CLOSED)
+
+A client that sends no more (a half-close) still gets its answer. Whether it has left altogether cannot be seen, but
+tested: the first bytes of an answer go out ahead of the others, and its system meets them with a reset. An answer
+that takes something out is always tested so, and what it took goes back where the test fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from email.utils import formatdate
 from enum import Enum
-from urllib.parse import urlsplit
+from time import monotonic
 
 import h11
 
 from ..net.connection import Connection
-from ..net.loop import Loop
-from .exchange import Answer, Refusal, Request, Response, refusal_response
+from .exchange import (
+    JSON,
+    Answer,
+    DeferredResponse,
+    Pieces,
+    Refusal,
+    Request,
+    Response,
+    Steps,
+    refusal_response,
+    slices,
+)
+from .target import parse_target
 
 BODY_LIMIT = 1024 * 1024
 """The longest body of a request, in bytes."""
@@ -26,6 +43,12 @@ REQUEST_TIMEOUT = 30.0
 """Seconds from a request's first byte to its last."""
 IDLE_TIMEOUT = 75.0
 """Seconds that a connection may stay open between requests, or take nothing of an answer."""
+PIECE = 64 * 1024
+"""Bytes of an answer that are made before some of them have to be taken; a longer answer goes out in chunks."""
+_QUANTUM = 0.001
+"""Seconds of work on an answer before the next client has its turn."""
+RESET_TIME = 0.05
+"""Seconds that a client which sends no more has to meet an answer's first bytes with a reset, if it has left."""
 
 _ALWAYS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 
@@ -36,64 +59,119 @@ class Phase(Enum):
     IDLE = "a request's first byte"
     READING = "the rest of a request"
     ANSWERING = "an endpoint's answer"
+    PREPARING = "enough of the answer's body to begin with"
+    TESTING = "a client that has left to say so"
+    SENDING = "the rest of it, and the client to take it"
+    FLUSHING = "the client to take the last of it"
     CLOSED = "nothing any more"
 
 
-IDLE, READING, ANSWERING, CLOSED = Phase
+IDLE, READING, ANSWERING, PREPARING, TESTING, SENDING, FLUSHING, CLOSED = Phase
 
 
 class HttpProtocol:
     """One client's connection.
 
-    :param answer: gives the answer to a request; may raise :class:`Refusal`.
+    :param answer: returns the answer to a request; may raise :class:`Refusal`.
     """
 
-    __slots__ = ("_answer", "_body", "_connection", "_give_up", "_head", "_http", "_loop", "_phase")
+    __slots__ = (
+        "_answer",
+        "_body",
+        "_cancel",
+        "_connection",
+        "_head",
+        "_http",
+        "_input_ended",
+        "_is_last",
+        "_is_scheduled",
+        "_made",
+        "_phase",
+        "_pieces",
+        "_response",
+        "_steps",
+    )
 
-    def __init__(self, loop: Loop, connection: Connection, answer: Callable[[Request, Connection], Answer]) -> None:
-        self._loop = loop
+    def __init__(self, connection: Connection, answer: Callable[[Request, Connection], Answer]) -> None:
         self._connection = connection
         self._answer = answer
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
         self._phase = IDLE
+        self._input_ended = False
+        self._is_last = False
+        """Whether the connection is closed after the answer that is under way."""
+        self._is_scheduled = False
+        self._http = _parser()
         self._head: h11.Request | None = None
         self._body = bytearray()
-        self._give_up: Callable[[], None] | None = None
+        self._cancel: Callable[[], None] | None = None
+        """Takes back a deferred answer."""
+        self._steps: Steps[Response] | None = None
+        self._response: Response | None = None
+        self._pieces: Pieces = iter(())
+        self._made: list[bytes] = []
+        """Pieces of the body that have not been sent."""
 
     def start(self) -> None:
         """Wait for the first request."""
         self._connection.start()
         self._connection.set_deadline(IDLE_TIMEOUT)
 
+    def finish(self) -> None:
+        """Close the connection once the answer that is owed has been sent; at once where none is."""
+        if self._phase in (IDLE, READING) or (self._phase is CLOSED and not self._connection.is_sending):
+            self.abort()
+        self._is_last = True
+
+    def abort(self) -> None:
+        """Close the connection now."""
+        self._forget()
+        self._connection.cut()
+
+    # What the connection calls.
+
     def data_received(self, data: bytes) -> None:
+        if self._phase is IDLE:
+            data = data.lstrip(b"\r\n")  # RFC 9112 section 2.2
+            if not data:
+                return
         self._http.receive_data(data)
-        if self._phase is ANSWERING:
-            # Read all the same, to learn of the client's end: but not without bound.
-            if len(self._http.trailing_data[0]) > HEAD_LIMIT:
-                self._connection.pause()
-        else:
+        if self._phase in (IDLE, READING):
             self._read()
+        else:
+            self._bound_input()
 
     def end_received(self) -> None:
-        self._http.receive_data(b"")
-        if self._phase is ANSWERING:
-            self._close()
-        else:
+        self._input_ended = True
+        if self._phase in (IDLE, READING):
+            self._http.receive_data(b"")
             self._read()
+        elif self._phase is PREPARING or self._cancel is not None:
+            self._test_client()
+            self._connection.call_later(RESET_TIME, self._cut_if_reset)
 
     def sent(self) -> None:
-        self._read()
+        if self._phase in (IDLE, READING):
+            self._read()
+        else:
+            self._schedule()
 
     def timed_out(self, *, sending: bool) -> None:
         if sending:
-            self._connection.cut()
+            self.abort()
         elif self._phase is READING:
             self.refuse(Refusal(408, f"the request was not whole within {REQUEST_TIMEOUT:g} s"))
-        else:
+        elif self._phase is IDLE:
             self._close()
+        else:  # it is we who take long
+            self._connection.set_deadline(IDLE_TIMEOUT)
 
     def failed(self, error: OSError, *, sending: bool) -> None:
         self._forget()
+
+    def dropped(self) -> None:
+        self._forget()
+
+    # Reading a request.
 
     def _read(self) -> None:
         """Take what has arrived, up to the end of a request."""
@@ -101,6 +179,8 @@ class HttpProtocol:
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
+                # h11 raises it in a method of its own, so that it would refer to itself, and to all of our frames.
+                error.__traceback__ = None
                 self.refuse(Refusal(error.error_status_hint, str(error)))
                 return
             if event is h11.NEED_DATA:
@@ -116,12 +196,22 @@ class HttpProtocol:
             self._head = event
             self._body.clear()
             self._begin()
-            self._bound_body(_announced_size(event))
+            self._check_head(event)
         elif isinstance(event, h11.Data):
             self._body += event.data
             self._bound_body(len(self._body))
         else:  # ConnectionClosed
             self._close()
+
+    def _check_head(self, head: h11.Request) -> None:
+        fields = dict(head.headers)
+        if _size(head) > HEAD_LIMIT:  # h11 bounds only what comes in several reads
+            self.refuse(Refusal(431, f"the head is larger than {HEAD_LIMIT} bytes"))
+        elif b"transfer-encoding" in fields and (b"content-length" in fields or head.http_version < b"1.1"):
+            # RFC 9112 section 6.1: somebody on the way may have read another end of the body than we do.
+            self.refuse(Refusal(400, "Transfer-Encoding does not go with Content-Length, nor with HTTP/1.0"))
+        else:
+            self._bound_body(int(fields.get(b"content-length", 0)))
 
     def _bound_body(self, size: int) -> None:
         if size > BODY_LIMIT:
@@ -139,6 +229,23 @@ class HttpProtocol:
         if self._http.they_are_waiting_for_100_continue:
             self._send(h11.InformationalResponse(status_code=100, headers=[]))
 
+    def _request(self) -> Request:
+        assert self._head is not None
+        authority, path, query = parse_target(self._head.target.decode("ascii"))
+        headers = {name.decode("ascii"): value.decode("latin-1") for name, value in self._head.headers}
+        if authority is not None:
+            headers["host"] = authority  # RFC 9112 section 3.2.2
+        return Request(self._head.method.decode("ascii"), path, query, headers, bytes(self._body))
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer what is no whole request, or none yet, and close, because nobody knows where the next one begins."""
+        response = refusal_response(refusal)
+        response.headers += (("Connection", "close"),)
+        self._is_last = True
+        self._respond(response)
+
+    # Answering it.
+
     def _answer_request(self) -> None:
         self._phase = ANSWERING
         self._connection.clear_deadline()
@@ -148,63 +255,159 @@ class HttpProtocol:
             answer = refusal_response(refusal)
         if isinstance(answer, Response):
             self._respond(answer)
-            return
-        give_up = answer.start(self._respond)
-        if self._phase is ANSWERING:
-            self._give_up = give_up
+        elif isinstance(answer, DeferredResponse):
+            cancel = answer.start(self._respond, self._connection)
+            if self._phase is ANSWERING:
+                self._cancel = cancel
+        else:
+            self._steps = answer
+            self._schedule()
+        self._bound_input()
+
+    def _bound_input(self) -> None:
+        """Read on amid an answer, to learn of the client's end; but not without bound."""
+        if len(self._http.trailing_data[0]) > HEAD_LIMIT:
+            self._connection.pause()
+        else:
             self._connection.resume()
 
-    def _request(self) -> Request:
-        assert self._head is not None
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._connection.call_idle(self._work)
+
+    def _work(self) -> None:
+        """Do a step of what the phase is about, unless the client has to take something first."""
+        self._is_scheduled = False
+        if self._phase is ANSWERING and self._steps is not None:
+            self._advance(self._steps)
+        elif not self._connection.is_blocked:
+            if self._phase is PREPARING:
+                self._prepare()
+            elif self._phase is SENDING:
+                self._send_piece()
+            elif self._phase is FLUSHING:
+                self._flush()
+
+    def _advance(self, steps: Steps[Response]) -> None:
+        end = monotonic() + _QUANTUM
         try:
-            target = urlsplit(self._head.target.decode("ascii"))
-        except ValueError:
-            raise Refusal(400, "the target is no URL") from None
-        headers = {name.decode("ascii"): value.decode("latin-1") for name, value in self._head.headers}
-        if target.netloc:
-            headers["host"] = target.netloc  # RFC 9112 section 3.2.2
-        return Request(self._head.method.decode("ascii"), target.path, target.query, headers, bytes(self._body))
+            while monotonic() < end:
+                next(steps)
+        except StopIteration as stop:
+            response: Response = stop.value
+        except Refusal as refusal:
+            response = refusal_response(refusal)
+        else:
+            self._schedule()
+            return
+        self._steps = None
+        self._respond(response)
 
     def _respond(self, response: Response) -> None:
-        self._give_up = None
-        is_head = self._head is not None and self._head.method == b"HEAD"
-        self._head = None
-        self._send(
-            h11.Response(
-                status_code=response.status,
-                headers=[
-                    ("Date", formatdate(usegmt=True)),
-                    ("Content-Type", response.content_type),
-                    ("Content-Length", str(len(response.body))),
-                    *_ALWAYS,
-                    *response.headers,
-                ],
-            )
-        )
-        if not is_head:
-            self._send(h11.Data(data=response.body))
-        self._send(h11.EndOfMessage())
-        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
-            self._go_on()
+        self._cancel = None
+        self._response = response
+        self._pieces = slices(response.body) if isinstance(response.body, bytes) else response.body
+        self._phase = PREPARING
+        self._connection.set_deadline(IDLE_TIMEOUT)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Begin to send as soon as the body is whole, so that its length is known, or long enough."""
+        assert self._response is not None
+        is_whole = self._make()
+        if not (is_whole or self._is_enough()):
+            self._schedule()
+            return
+        length = self._response.length
+        if length is None and is_whole:
+            length = sum(map(len, self._made))
+        if self._response.ended is None:
+            self._phase = SENDING
+            self._send_head(self._response, length)
+            self._send_piece()
         else:
+            self._phase = TESTING
+            self._test_client(length)
+            self._connection.call_later(RESET_TIME if self._connection.has_input_ended() else 0, self._pass_test)
+
+    def _make(self) -> bool:
+        """Make up to a buffer's worth of pieces, for a while; returns whether those were the last."""
+        size = sum(map(len, self._made))
+        end = monotonic() + _QUANTUM
+        while size < PIECE:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return True
+            if piece:
+                self._made.append(piece)
+                size += len(piece)
+            if monotonic() >= end:
+                break
+        return False
+
+    def _send_head(self, response: Response, length: int | None) -> None:
+        if self._http.our_state is h11.SEND_BODY:
+            return
+        fields = [("Date", formatdate(usegmt=True)), ("Content-Type", response.content_type)]
+        if length is not None:
+            fields.append(("Content-Length", str(length)))
+        self._send(h11.Response(status_code=response.status, headers=[*fields, *_ALWAYS, *response.headers]))
+
+    def _test_client(self, length: int | None = None) -> None:
+        """Send a first part of the answer, for a client that has left to meet it with a reset."""
+        if self._http.our_state is h11.SEND_BODY:
+            self._send(h11.Data(data=b" "))  # insignificant in JSON
+        else:
+            self._send_head(self._response or Response(b"", JSON), length)
+
+    def _pass_test(self) -> None:
+        if self._phase is TESTING:
+            self._phase = SENDING
+            self._schedule()
+
+    def _cut_if_reset(self) -> None:
+        if self._connection.is_reset:
+            self.abort()
+
+    def _is_enough(self) -> bool:
+        return sum(map(len, self._made)) >= PIECE
+
+    def _send_piece(self) -> None:
+        is_whole = self._make()
+        is_head = self._head is not None and self._head.method == b"HEAD"
+        if self._made and not is_head and (is_whole or self._is_enough()):
+            self._send(h11.Data(data=b"".join(self._made)))
+            self._made.clear()
+        if is_whole or is_head:
+            self._send(h11.EndOfMessage())
+            self._phase = FLUSHING
+        self._schedule()
+
+    def _flush(self) -> None:
+        """Go on once the answer is in the hands of the operating system."""
+        if self._connection.is_sending:
+            self._schedule()
+            return
+        self._end_response(is_sent=True)
+        if self._is_last or self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             self._close()
+        else:
+            self._go_on()
 
     def _go_on(self) -> None:
-        """To the next request, in the next turn if it is here already."""
-        self._http.start_next_cycle()
+        """To the next request, which may be here already."""
+        rest = self._http.trailing_data[0].lstrip(b"\r\n")
+        # A parser for each, because a client's empty lines between two requests cannot be taken out of h11's buffer.
+        self._http = _parser()
+        self._head = None
         self._phase = IDLE
         self._connection.set_deadline(IDLE_TIMEOUT)
-        if any(self._http.trailing_data):
-            self._connection.pause()
-            self._loop.call_later(0, self._read)
-        else:
-            self._connection.resume()
-
-    def refuse(self, refusal: Refusal) -> None:
-        """Answer what is no whole request, or none yet, and close, because nobody knows where the next one begins."""
-        response = refusal_response(refusal)
-        response.headers += (("Connection", "close"),)
-        self._respond(response)
+        if rest:
+            self._http.receive_data(rest)
+        if self._input_ended:
+            self._http.receive_data(b"")
+        self._read()
 
     def _send(self, event: h11.Event) -> None:
         self._connection.send(self._http.send(event) or b"")
@@ -214,12 +417,31 @@ class HttpProtocol:
         self._connection.close()
 
     def _forget(self) -> None:
-        """The end: nobody is there for the answer that an endpoint still owes."""
+        """The end: nobody is there for the answer that is owed."""
         self._phase = CLOSED
-        if self._give_up is not None:
-            self._give_up()
-            self._give_up = None
+        self._end_response(is_sent=False)
+        cancel, self._cancel = self._cancel, None
+        if cancel is not None:
+            cancel()
+        if self._steps is not None:
+            self._steps.close()
+            self._steps = None
+
+    def _end_response(self, *, is_sent: bool) -> None:
+        response, self._response = self._response, None
+        pieces, self._pieces = self._pieces, iter(())
+        self._made.clear()
+        if isinstance(pieces, Generator):
+            pieces.close()
+        if response is not None and response.ended is not None:
+            response.ended(is_sent)
 
 
-def _announced_size(head: h11.Request) -> int:
-    return next((int(value) for name, value in head.headers if name == b"content-length"), 0)
+def _parser() -> h11.Connection:
+    return h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
+
+
+def _size(head: h11.Request) -> int:
+    """The head's bytes, as it usually is written."""
+    line = len(head.method) + len(head.target) + len("  HTTP/1.1\r\n")
+    return line + sum(len(name) + len(value) + len(": \r\n") for name, value in head.headers) + len("\r\n")

@@ -1,55 +1,64 @@
-"""Mail: an accepted message as its reader sees it; the standard library's ``email`` parses it.
+"""Mail: an accepted message as its reader sees it.
 
-Invariants: nothing here raises, whatever the bytes are; every text that is given is valid Unicode; the
-depth and number of parts are bounded, and a content is decoded only when it is asked for.
+Invariants: nothing here raises, whatever the bytes are; every text that is given is valid Unicode; a mail is read in
+steps, and a content is decoded only when it is asked for.
 """
 
 from __future__ import annotations
 
-import email.message
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from email.parser import BytesHeaderParser, BytesParser
-from email.policy import Compat32, Policy
-from email.utils import getaddresses, parsedate_to_datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import NamedTuple
 
 from ..message import Message
-from .text import attempt, decoded, stripped, text_of, valid
+from .addresses import Address, mailboxes
+from .content import decoded_content
+from .entity import LONGEST_FIELD, Entity, Fields, read_entities
+from .exchange import Steps
+from .text import attempt, decoded, decoded_text, html_to_text, text_of, valid
 
-MOST_PARTS = 10_000
-DEEPEST_PART = 20
-"""A mail of more parts, or of deeper ones, is one text."""
-LONGEST_FIELD = 32 * 1024
-LONGEST_MIME_FIELD = 2 * 1024
-"""How much of a header field is looked at, because ``email`` takes time by the square of its length."""
+_ADDRESS_FIELDS = ("from", "to", "cc", "bcc", "reply-to")
+_PARTS_A_STEP = 100
 
 
-class Address(NamedTuple):
-    """A mailbox (RFC 5322 section 3.4): a display name, which may be empty, and ``local@domain``."""
-
-    name: str
-    address: str
+def read_mail(message: Message) -> Steps[Mail]:
+    """A message as its reader sees it."""
+    data = message.as_mail()
+    fields, leaves, has_alternatives = yield from read_entities(data)
+    parts: list[Part] = []
+    for id, entity in leaves:
+        parts.append(Part(id, entity, data))
+        if len(parts) % _PARTS_A_STEP == 0:
+            yield
+    mail = Mail(message, len(data), fields, parts, has_alternatives=has_alternatives)
+    for name in _ADDRESS_FIELDS:
+        found: list[Address] = []
+        for value in mail.fields.get(name, ()):
+            found += yield from mailboxes(value)
+        mail.mailboxes[name] = found
+    return mail
 
 
 class Part:
     """A part with a content of its own (RFC 2045 section 2.4).
 
     :param id: its place as Mailpit counts: ``1``, ``2``, within the second ``2.1``; alone it is ``0``.
+    :param data: the mail that it is of.
     """
 
-    __slots__ = ("_entity", "content_id", "content_type", "disposition", "file_name", "id")
+    __slots__ = ("_data", "_entity", "content_id", "content_type", "disposition", "file_name", "id")
 
-    def __init__(self, id: str, entity: _Entity) -> None:
+    def __init__(self, id: str, entity: Entity, data: bytes) -> None:
         self.id = id
         self._entity = entity
-        self.content_type = attempt(entity.own_content_type, "application/octet-stream")
-        self.disposition = attempt(entity.get_content_disposition, None) or ""
+        self._data = data
+        self.content_type = attempt(entity.mime.get_content_type, "application/octet-stream")
+        self.disposition = attempt(entity.mime.get_content_disposition, None) or ""
         self.file_name = _parameter(entity, "Content-Disposition", "filename")
         self.file_name = self.file_name or _parameter(entity, "Content-Type", "name")
-        self.content_id = entity.get("Content-ID", "").strip("<> ")
+        self.content_id = entity.mime.get("Content-ID", "").strip("<> ")
 
     @property
     def charset(self) -> str:
@@ -78,56 +87,52 @@ class Part:
             return False
         return self.disposition == "inline" or not self.text_type
 
-    def content(self) -> bytes:
-        """The decoded content, byte for byte; as it stands, where it cannot be decoded."""
-        nothing: object = None
-        content = attempt(lambda: self._entity.get_payload(decode=True), nothing)
-        if content is None:
-            content = attempt(lambda: self._entity.get_payload(), nothing)
-        return content if isinstance(content, bytes) else valid(str(content or "")).encode("utf-8")
+    def content(self) -> Steps[bytes]:
+        """The decoded content, byte for byte; as it stands, where its encoding is not known."""
+        encoding = self._entity.mime.get("Content-Transfer-Encoding", "")
+        return decoded_content(self._data, self._entity.start, self._entity.end, encoding)
 
-    def text(self) -> str:
-        return text_of(self.content(), self.charset)
+    def text(self) -> Steps[str]:
+        content = yield from self.content()
+        return (yield from decoded_text(content, self.charset))
 
 
 class Mail:
-    """A message's header fields, texts and parts."""
+    """A message's header fields, texts and parts; made by :func:`read_mail`."""
 
-    def __init__(self, message: Message) -> None:
+    def __init__(
+        self, message: Message, size: int, fields: Fields, parts: list[Part], *, has_alternatives: bool
+    ) -> None:
         self._message = message
-        data = message.as_mail()
-        self.size = len(data)
-        root = _parsed(data)
+        self.size = size
         self.fields: dict[str, list[str]] = {}
         """By lower-cased name, unfolded, encoded-words as they stand."""
-        for name, value in root.items():
+        for name, value in fields:
             self.fields.setdefault(name.lower(), []).append(value)
-        self._addresses: dict[str, list[Address]] = {}
-        self.parts = list(_parts(root))
-        self._has_alternatives = attempt(root.own_content_type, "") == "multipart/alternative"
+        self.mailboxes: dict[str, list[Address]] = {}
+        """Those of each address field by its lower-cased name."""
+        self.parts = parts
+        self._has_alternatives = has_alternatives
+        self._html: str | None = None
+        self._html_text: str | None = None
+        self._text: str | None = None
 
     def field(self, name: str) -> str:
         """The first field of this lower-cased name, decoded; empty where there is none."""
-        return decoded(self.fields.get(name, [""])[0])
-
-    def addresses(self, name: str) -> list[Address]:
-        """The mailboxes of all fields of this lower-cased name."""
-        if name not in self._addresses:
-            self._addresses[name] = _addresses(", ".join(self.fields.get(name, []))[:LONGEST_FIELD])
-        return self._addresses[name]
+        return decoded(self.fields.get(name, [""])[0][:LONGEST_FIELD])
 
     @property
     def sender(self) -> Address:
         """The first mailbox of From; what is none stands as a name."""
-        return (self.addresses("from") or [Address(self.field("from"), "")])[0]
+        return (self.mailboxes["from"] or [Address(self.field("from"), "")])[0]
 
     @cached_property
     def blind_copies(self) -> list[Address]:
         """The envelope's recipients that stand in no field, then those of Bcc."""
-        shown = [mailbox for name in ("to", "cc", "bcc") for mailbox in self.addresses(name)]
+        shown = [mailbox for name in ("to", "cc", "bcc") for mailbox in self.mailboxes[name]]
         known = {mailbox.address.lower() for mailbox in shown}
         paths = dict.fromkeys(valid(path) for path in self._message.forward_paths)
-        return [Address("", path) for path in paths if path.lower() not in known] + self.addresses("bcc")
+        return [Address("", path) for path in paths if path.lower() not in known] + self.mailboxes["bcc"]
 
     @property
     def return_path(self) -> str:
@@ -144,34 +149,41 @@ class Mail:
         date = attempt(lambda: parsedate_to_datetime(self.field("date")), self.arrival)
         return date if date.tzinfo else date.replace(tzinfo=UTC)
 
-    @cached_property
-    def html(self) -> str:
-        return next(self._texts("text/html"), "")
+    def html(self) -> Steps[str]:
+        if self._html is None:
+            part = next(self._texts("text/html"), None)
+            self._html = (yield from part.text()) if part is not None else ""
+        return self._html
 
-    @cached_property
-    def text(self) -> str:
+    def html_text(self) -> Steps[str]:
+        """What a reader of the HTML sees."""
+        if self._html_text is None:
+            self._html_text = yield from html_to_text((yield from self.html()))
+        return self._html_text
+
+    def text(self) -> Steps[str]:
         """The plain texts; where there is none, the HTML's."""
-        texts = list(self._texts("text/plain"))
-        if self._has_alternatives:
-            del texts[1:]
-        return "\n--\n".join(texts) or stripped(self.html)
+        if self._text is None:
+            parts = list(self._texts("text/plain"))
+            if self._has_alternatives:
+                del parts[1:]
+            texts: list[str] = []
+            for part in parts:
+                texts.append((yield from part.text()))
+                yield
+            self._text = "\n--\n".join(texts) or (yield from self.html_text())
+        return self._text
 
-    @property
+    @cached_property
     def attachments(self) -> list[Part]:
         return [part for part in self.parts if part.is_attachment]
 
-    @property
+    @cached_property
     def inlines(self) -> list[Part]:
         return [part for part in self.parts if part.is_inline]
 
-    def _texts(self, text_type: str) -> Iterator[str]:
-        return (part.text() for part in self.parts if part.text_type == text_type and not part.is_attachment)
-
-
-def _addresses(value: str) -> list[Address]:
-    none: list[tuple[str, str]] = []
-    found = attempt(lambda: getaddresses([value]), none)
-    return [Address(decoded(name), address) for name, address in found if "@" in address]
+    def _texts(self, text_type: str) -> Iterator[Part]:
+        return (part for part in self.parts if part.text_type == text_type and not part.is_attachment)
 
 
 def unsubscribe_links(field: str) -> tuple[list[str], list[str]]:
@@ -197,68 +209,10 @@ def unsubscribe_links(field: str) -> tuple[list[str], list[str]]:
 _COMMENT, _LINK = re.compile(r"\([^()]*\)"), re.compile(r"<([^<>]*)>")
 
 
-class _Policy(Compat32):
-    """Gives fields unfolded and as Unicode, and of each no more than is looked at."""
-
-    def header_fetch_parse(self, name: str, value: str) -> str:
-        longest = LONGEST_MIME_FIELD if name.lower().startswith("content-") else LONGEST_FIELD
-        return valid(" ".join(line.strip() for line in _LINE_END.split(value[:longest])))
-
-
-_LINE_END = re.compile("\r\n|\r|\n")
-
-
-class _Entity(email.message.Message):
-    """An entity (RFC 2045 section 2.4), of which a mail can have only so many."""
-
-    depth = 0
-
-    def __init__(self, policy: Policy) -> None:
-        super().__init__(policy)
-        self.counted: list[_Entity] = []
-        """The parts of the whole mail so far: all of them share one list."""
-
-    def attach(self, payload: email.message.Message | str) -> None:
-        """Add a part, as the parser does before it reads it."""
-        assert isinstance(payload, _Entity)
-        self.counted.append(payload)
-        payload.counted = self.counted
-        payload.depth = self.depth + 1
-        if payload.depth > DEEPEST_PART or len(self.counted) > MOST_PARTS:
-            raise ValueError("more parts than of any mail that is meant to be read")
-        super().attach(payload)
-
-    def own_content_type(self) -> str:
-        return super().get_content_type()
-
-    def get_content_type(self) -> str:
-        """As the parser asks for it: it must not take a message in a message apart, whose bytes are a content."""
-        own = super().get_content_type()
-        return "application/octet-stream" if own.startswith("message/") else own
-
-
-def _parsed(data: bytes) -> _Entity:
-    policy = _Policy(message_factory=_Entity)
-    whole = attempt(lambda: BytesParser(policy=policy).parsebytes(data), None)
-    root = BytesHeaderParser(policy=policy).parsebytes(data) if whole is None else whole
-    assert isinstance(root, _Entity)
-    return root
-
-
-def _parts(entity: _Entity, id: str = "") -> Iterator[Part]:
-    """The tree's leaves, in the order of the mail."""
-    if not entity.is_multipart():
-        yield Part(id or "0", entity)
-        return
-    for number, part in enumerate(entity.get_payload(), 1):
-        assert isinstance(part, _Entity)
-        yield from _parts(part, f"{id}.{number}" if id else str(number))
-
-
-def _parameter(entity: _Entity, field: str, name: str) -> str:
+def _parameter(entity: Entity, field: str, name: str) -> str:
     """A parameter of a MIME field, in whatever way it writes what is not ASCII (RFC 2231, RFC 2047, or none)."""
     none: str | tuple[str | None, str | None, str] = ""
-    value = attempt(lambda: entity.get_param(name, "", field), none)
+    value = attempt(lambda: entity.mime.get_param(name, "", field), none)
     if isinstance(value, tuple):
         # Not: email.utils.collapse_rfc2231_value, because it takes any codec of Python for a charset.
         charset, _, encoded = value

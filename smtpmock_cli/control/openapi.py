@@ -125,7 +125,7 @@ def _schemas() -> dict[str, Schema]:
                 "last_request": TEXT,
                 "last_response": TEXT,
                 "body_size": COUNT,
-                "message": whole(_record(), description="the record of the transaction under way"),
+                "message": whole(_record_without_body(), description="the record of the transaction under way"),
             }
         ),
         "Configuration": whole({known.field: _of_setting(known) for known in changeable() if not known.secret}),
@@ -153,6 +153,10 @@ def _record() -> dict[str, Schema]:
         "auth_username": TEXT,
         "rules": listed(TEXT),
     }
+
+
+def _record_without_body() -> dict[str, Schema]:
+    return {name: schema for name, schema in _record().items() if not name.startswith("msg_request")}
 
 
 def _of_setting(known: Setting) -> Schema:

@@ -1,6 +1,7 @@
-"""Routes: which endpoint answers which method and path.
+"""Routes: which endpoint answers which method and path, and what another site's page may ask for.
 
-Invariant: the first row whose path fits answers; a path is only ever compared, never opened.
+Invariants: the first row whose path fits answers; a path is only ever compared, never opened; a row is closed to
+other sites' pages unless it says otherwise.
 """
 
 from __future__ import annotations
@@ -17,22 +18,34 @@ class Route:
     :param path: segments between slashes; ``{name}`` in one stands for any text, which the endpoint
         gets as the argument of that name, and may have fixed text before and behind it.
     :param endpoint: called with the request and the path's arguments.
+    :param embeddable: whether any site's page may link to it, and show it as a picture: it only shows something.
+    :param changes: says of a GET whether it changes something, against RFC 9110 section 9.2.1.
     """
 
-    __slots__ = ("_segments", "endpoint", "method", "path")
+    __slots__ = ("_segments", "changes", "embeddable", "endpoint", "method", "path")
 
-    def __init__(self, method: str, path: str, endpoint: Callable[..., Answer]) -> None:
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        endpoint: Callable[..., Answer],
+        *,
+        embeddable: bool = False,
+        changes: Callable[[Request], bool] = lambda _: False,
+    ) -> None:
         self.method = method
         self.path = path
         self.endpoint = endpoint
-        self._segments = path.split("/")
+        self.embeddable = embeddable
+        self.changes = changes
+        self._segments = segments(path)
 
-    def match(self, segments: list[str]) -> dict[str, str] | None:
+    def match(self, given_segments: list[str]) -> dict[str, str] | None:
         """The path's arguments, or None where it is another path."""
-        if len(segments) != len(self._segments):
+        if len(given_segments) != len(self._segments):
             return None
         arguments = {}
-        for wanted, given in zip(self._segments, segments, strict=True):
+        for wanted, given in zip(self._segments, given_segments, strict=True):
             before, brace, rest = wanted.partition("{")
             if not brace:
                 if wanted != given:
@@ -52,21 +65,20 @@ class Router:
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
 
-    def answer(self, request: Request) -> Answer:
-        """What the endpoint answers; HEAD is answered as GET, its body is dropped by who sends it.
+    def find(self, request: Request) -> tuple[Route, dict[str, str]]:
+        """The row for a request, and its path's arguments; HEAD has GET's.
 
-        :raises Refusal: 404 for an unknown path, 405 for a method that the path has not; and whatever
-            the endpoint refuses.
+        :raises Refusal: 404 for an unknown path, 405 for a method that the path has not.
         """
-        segments = [unquote(segment) for segment in request.path.split("/")]
+        given = [unquote(segment) for segment in segments(request.path)]
         method = "GET" if request.method == "HEAD" else request.method
         allowed: list[str] = []
         for route in self.routes:
-            arguments = route.match(segments)
+            arguments = route.match(given)
             if arguments is None:
                 continue
             if route.method == method:
-                return route.endpoint(request, **arguments)
+                return route, arguments
             allowed.append(route.method)
         if not allowed:
             raise Refusal(404, f"no such path: {request.path}")
@@ -74,3 +86,9 @@ class Router:
             allowed.append("HEAD")
         methods = ", ".join(sorted(set(allowed)))
         raise Refusal(405, f"{request.method} is not for {request.path}; {methods} are", (("Allow", methods),))
+
+
+def segments(path: str) -> list[str]:
+    """What is between the slashes, however many there are: clients join base URLs and paths carelessly."""
+    # Not: a redirect to the path as it should be, because clients repeat DELETE and PUT as GET there.
+    return [segment for segment in path.split("/") if segment]

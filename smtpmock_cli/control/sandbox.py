@@ -8,8 +8,11 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, unquote
 
-from .exchange import Request
+from .exchange import Request, Steps
 from .mail import Part
+
+_SLICE = 64 * 1024
+"""Characters of a step."""
 
 
 def content_type(part: Part) -> str:
@@ -47,10 +50,25 @@ def image_source(request: Request, path: str) -> str:
 _HOST = re.compile(r"[\w.-]+(:[0-9]+)?", re.ASCII).fullmatch
 
 
-def with_links(markup: str, parts: list[Part], path: str) -> str:
+def with_links(markup: str, parts: list[Part], path: str) -> Steps[str]:
     """HTML in which a reference to a part (RFC 2392) leads to the part's own path."""
     paths = {part.content_id: path + part.id for part in parts if part.content_id}
-    return _REFERENCE.sub(lambda found: found[1] + paths.get(unquote(found[3]), found[2]), markup)
+    if not paths:
+        return markup
+    pieces: list[str] = []
+    start = 0
+    while start < len(markup):
+        cut = start + _SLICE
+        if cut < len(markup):
+            # Before a quote, because none is in a reference but at its start.
+            quote = max(markup.rfind('"', start + 1, cut), markup.rfind("'", start + 1, cut))
+            cut = quote if quote > 0 else cut
+        pieces.append(
+            _REFERENCE.sub(lambda found: found[1] + paths.get(unquote(found[3]), found[2]), markup[start:cut])
+        )
+        start = cut
+        yield
+    return "".join(pieces)
 
 
-_REFERENCE = re.compile(r"""(["'(=]\s*)(cid:([^"'\s<>)]+))""", re.IGNORECASE)
+_REFERENCE = re.compile(r"""(["'(=]\s*+)(cid:([^"'\s<>)]++))""", re.IGNORECASE)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from functools import partial
 
+from ..errors import internal_error
 from ..log import Log
 from ..net.connection import Connection
 from ..net.loop import Loop
 from ..sessions import Sessions
 from ..store import MessageStore
-from . import gate
 from .api import Api
-from .exchange import Answer, Refusal, Request, json_response
+from .exchange import Answer, DeferredResponse, Refusal, Request, Response, Steps, json_response
+from .gate import Gate
 from .http import HttpProtocol
 from .mailpit import Mailpit
 from .routes import Route, Router
 
-_LAST_PATIENCE = 1.0
-"""Seconds that the last answers have to be taken."""
 CONNECTIONS_LIMIT = 1000
 """Connections that may be open, each of which can wait for messages."""
 
@@ -27,8 +25,9 @@ CONNECTIONS_LIMIT = 1000
 class Site:
     """Answers requests on accepted connections.
 
+    :param host: the address that is listened on; empty for every interface.
     :param is_ready: whether the server accepts sessions.
-    :param connection_ended: told each time that a connection has closed.
+    :param connection_ended: called each time that a connection has closed.
     """
 
     def __init__(
@@ -37,6 +36,7 @@ class Site:
         log: Log,
         store: MessageStore,
         sessions: Sessions,
+        host: str,
         is_ready: Callable[[], bool],
         connection_ended: Callable[[], None],
     ) -> None:
@@ -44,18 +44,11 @@ class Site:
         self._log = log
         self._tell_connection_ended = connection_ended
         self._api = Api(loop, store, sessions, is_ready)
-        self._router = Router(
-            [
-                *self._api.routes(),
-                Route("GET", "/smtpmock/openapi.json", _describe),
-                *Mailpit(store, partial(loop.call_later, 0)).routes(),
-            ]
-        )
+        describe = Route("GET", "/smtpmock/openapi.json", _describe)
+        self._router = Router([*self._api.routes(), describe, *Mailpit(loop, store).routes()])
         configuration = sessions.configuration
-        self._names = gate.names(
-            ["localhost", socket.gethostname(), configuration.http_host, *configuration.http_names]
-        )
-        self._connections: set[Connection] = set()
+        self._gate = Gate(["localhost", socket.gethostname(), configuration.http_host, *configuration.http_names], host)
+        self._protocols: dict[Connection, HttpProtocol] = {}
         self._done: Callable[[], None] | None = None
 
     @property
@@ -65,48 +58,57 @@ class Site:
 
     def accept(self, sock: socket.socket, client: tuple[str, int]) -> None:
         """Serve a client that has connected, or say that there are too many."""
-        has_room = len(self._connections) < CONNECTIONS_LIMIT
+        has_room = len(self._protocols) < CONNECTIONS_LIMIT
         connection = Connection(self._loop, sock, client, self._connection_ended)
-        protocol = HttpProtocol(self._loop, connection, self._answer)
+        protocol = HttpProtocol(connection, self._answer)
         connection.protocol = protocol
-        self._connections.add(connection)
-        if has_room:
-            protocol.start()
-        else:
-            protocol.refuse(Refusal(503, f"more than {CONNECTIONS_LIMIT} connections are open"))
+        self._protocols[connection] = protocol
+        refusal = Refusal(503, f"more than {CONNECTIONS_LIMIT} connections are open")
+        connection.run(protocol.start if has_room else lambda: protocol.refuse(refusal))
 
     def finish(self, done: Callable[[], None]) -> None:
-        """Answer everyone who still waits, with what there is, and tell when it has been taken, or not in time."""
+        """Answer everyone who still waits, with what there is; call back when it has been taken."""
         self._done = done
-        self._loop.call_later(_LAST_PATIENCE, done)
         self._api.close()
-        for connection in list(self._connections):
-            if connection.is_sending:
-                connection.close()
-            else:
-                connection.cut()
-        if not self._connections:
+        for connection, protocol in list(self._protocols.items()):
+            connection.run(protocol.finish)
+        if not self._protocols:
             done()
 
     def close(self) -> None:
         """Close all connections at once."""
-        for connection in list(self._connections):
-            connection.cut()
+        for connection, protocol in list(self._protocols.items()):
+            connection.run(protocol.abort)
 
     def _answer(self, request: Request, connection: Connection) -> Answer:
-        gate.check(request, self._names | {connection.server[0]})
+        self._gate.check_host(request, connection.server[0])
+        route, arguments = self._router.find(request)
+        self._gate.check_route(request, route)
         try:
-            return self._router.answer(request)
+            answer = route.endpoint(request, **arguments)
         except Refusal:
             raise
         except Exception as error:
-            self._log.error(f"HTTP API: {request.method} {request.path}: {error!r}")
-            raise Refusal(500, "this server made a mistake; its log says which") from error
+            raise self._internal_error(request, error) from error
+        return answer if isinstance(answer, (Response, DeferredResponse)) else self._guarded(answer, request)
+
+    def _guarded(self, steps: Steps[Response], request: Request) -> Steps[Response]:
+        """The same steps; an error of ours in them is answered as such."""
+        try:
+            return (yield from steps)
+        except Refusal:
+            raise
+        except Exception as error:
+            raise self._internal_error(request, error) from error
+
+    def _internal_error(self, request: Request, error: Exception) -> Refusal:
+        self._log.error(f"HTTP API: {request.method} {request.path}: {internal_error(error)}")
+        return Refusal(500, "internal error; see the server log")
 
     def _connection_ended(self, connection: Connection) -> None:
-        self._connections.discard(connection)
+        self._protocols.pop(connection, None)
         self._tell_connection_ended()
-        if self._done is not None and not self._connections:
+        if self._done is not None and not self._protocols:
             self._done()
 
 

@@ -1,68 +1,42 @@
-"""Summaries: each mail is parsed once, and never so many in a row that SMTP has to wait for them.
+"""Summaries: each mail is parsed once for all lists and searches, as long as there is room for what is kept of it.
 
-Invariant: a summary lives as long as its message does.
+Invariant: a summary lives no longer than its message does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from weakref import WeakKeyDictionary
 
 from ..message import Message
-from .exchange import Answer, Refusal, Response, Waiting, refusal_response
-from .summary import Summary
+from .exchange import Steps
+from .summary import Summary, read_summary
 
-A_TURN = 4
-"""How many mails are parsed in a turn of the loop; one takes about a millisecond."""
+ROOM = 16 * 1024 * 1024
+"""About how many bytes of summaries are kept."""
 
 
 class Summaries:
-    """The summaries of the messages that somebody has asked for.
+    """The summaries of the messages that somebody has asked for."""
 
-    :param soon: calls back in the loop's next turn.
-    """
-
-    def __init__(self, soon: Callable[[Callable[[], None]], object]) -> None:
-        self._soon = soon
+    def __init__(self) -> None:
         self._known: WeakKeyDictionary[Message, Summary] = WeakKeyDictionary()
+        self._size = 0
+        self._sized = 0
+        """Of how many summaries that is the size."""
 
-    def of(self, message: Message) -> Summary:
+    def of(self, message: Message) -> Steps[Summary]:
         summary = self._known.get(message)
         if summary is None:
-            summary = self._known[message] = Summary(message)
+            summary = yield from read_summary(message)
+            # Not: the last ones, because lists and searches go through all, and would never find one of these.
+            if self._has_room():
+                self._known[message] = summary
+                self._size += summary.size
+                self._sized = len(self._known)
         return summary
 
-    def before(self, messages: Iterable[Message], answer: Callable[[], Response]) -> Answer:
-        """An answer that needs the summaries of these messages: now, or when all are parsed."""
-        rest = iter(messages)
-        if not self._parse(rest):
-            return answer()
-        return Waiting(lambda respond: self._in_turns(rest, answer, respond))
-
-    def _in_turns(
-        self, rest: Iterator[Message], answer: Callable[[], Response], respond: Callable[[Response], None]
-    ) -> Callable[[], None]:
-        wanted = [True]
-
-        def go_on() -> None:
-            if wanted and self._parse(rest):
-                self._soon(go_on)
-            elif wanted:
-                respond(_answered(answer))
-
-        self._soon(go_on)
-        return wanted.clear
-
-    def _parse(self, rest: Iterator[Message]) -> bool:
-        """Parse some; tells whether there may be more."""
-        unknown = (message for message in rest if message not in self._known)
-        parsed = [self.of(message) for message in islice(unknown, A_TURN)]
-        return len(parsed) == A_TURN
-
-
-def _answered(answer: Callable[[], Response]) -> Response:
-    try:
-        return answer()
-    except Refusal as refusal:
-        return refusal_response(refusal)
+    def _has_room(self) -> bool:
+        if len(self._known) < self._sized:  # some went with their messages
+            self._size = sum(summary.size for summary in self._known.values())
+            self._sized = len(self._known)
+        return self._size < ROOM

@@ -10,55 +10,84 @@ from datetime import datetime
 from typing import Any
 
 from ..message import Message
-from .mail import Address, Mail, Part, unsubscribe_links
+from .addresses import Address
+from .exchange import Steps
+from .mail import Mail, Part, read_mail, unsubscribe_links
 from .search import ANYWHERE
-from .text import stripped, words
+from .text import normalize
 
 SNIPPET_LENGTH = 200
+_SNIPPET_SOURCE = 64 * SNIPPET_LENGTH
+"""How much of a text is looked at for its snippet, in characters: some begin with much white space."""
 KEPT_TEXT = 32 * 1024
 """How long a mail's text may be, in characters, to be kept; a longer one is read for each search."""
+_HASHED_AT_ONCE = 1024 * 1024
 
 
 class Summary:
-    """A mail as a list shows it.
+    """A mail as a list shows it; made by :func:`read_summary`.
 
     :ivar shown: its fields, but for ``Read``.
     """
 
     __slots__ = ("_texts", "has_attachment", "has_inline", "shown")
 
-    def __init__(self, message: Message) -> None:
-        mail = Mail(message)
+    def __init__(self, mail: Mail, shown: dict[str, Any], texts: dict[str, str]) -> None:
         self.has_attachment = bool(mail.attachments)
         self.has_inline = bool(mail.inlines)
-        self.shown = {
-            **_envelope(message, mail),
-            "Created": _timestamp(mail.arrival),
-            "Attachments": len(mail.attachments),
-            "Snippet": _snippet(mail),
-        }
-        self._texts = _searched_fields(mail)
-        anywhere = _searched_text(mail, self._texts)
-        if len(anywhere) <= KEPT_TEXT:
-            self._texts[ANYWHERE] = anywhere
+        self.shown = shown
+        self._texts = texts
 
-    def text(self, message: Message, field: str) -> str:
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return 4096 + 2 * sum(map(len, self._texts.values())) + 100 * sum(len(self.shown[name]) for name in _LISTS)
+
+    def keeps(self, field: str) -> bool:
+        """Whether a field's text is at hand."""
+        return field in self._texts
+
+    def text(self, message: Message, field: str) -> Steps[str]:
         """What a search compares: of one of its fields, or of the whole mail."""
-        return self._texts[field] if field in self._texts else _searched_text(Mail(message), self._texts)
+        if field in self._texts:
+            return self._texts[field]
+        mail = yield from read_mail(message)
+        return (yield from _searched_text(mail, self._texts))
 
 
-def as_json(message: Message, mail: Mail) -> dict[str, Any]:
+_LISTS = ("To", "Cc", "Bcc", "ReplyTo")
+
+
+def read_summary(message: Message) -> Steps[Summary]:
+    mail = yield from read_mail(message)
+    text = yield from mail.text()
+    html_text = yield from mail.html_text()
+    shown = {
+        **_envelope(message, mail),
+        "Created": _timestamp(mail.arrival),
+        "Attachments": len(mail.attachments),
+        "Snippet": _snippet(html_text or text),
+    }
+    texts = yield from _searched_fields(mail)
+    anywhere = yield from _searched_text(mail, texts)
+    if len(anywhere) <= KEPT_TEXT:
+        texts[ANYWHERE] = anywhere
+    return Summary(mail, shown, texts)
+
+
+def read_fields(message: Message) -> Steps[dict[str, Any]]:
     """A whole mail, as its own endpoint shows it."""
+    mail = yield from read_mail(message)
     return {
         **_envelope(message, mail),
         "Read": True,
         "ReturnPath": mail.return_path,
         "ListUnsubscribe": _unsubscribe(mail),
         "Date": _timestamp(mail.date),
-        "Text": mail.text,
-        "HTML": mail.html,
-        "Inline": [_attachment(part) for part in mail.inlines],
-        "Attachments": [_attachment(part) for part in mail.attachments],
+        "Text": (yield from mail.text()),
+        "HTML": (yield from mail.html()),
+        "Inline": (yield from _attachments(mail.inlines)),
+        "Attachments": (yield from _attachments(mail.attachments)),
     }
 
 
@@ -68,10 +97,10 @@ def _envelope(message: Message, mail: Mail) -> dict[str, Any]:
         "ID": str(message.id),
         "MessageID": mail.field("message-id").strip("<> "),
         "From": _mailbox(mail.sender),
-        "To": _mailboxes(mail.addresses("to")),
-        "Cc": _mailboxes(mail.addresses("cc")),
+        "To": _mailboxes(mail.mailboxes["to"]),
+        "Cc": _mailboxes(mail.mailboxes["cc"]),
         "Bcc": _mailboxes(mail.blind_copies),
-        "ReplyTo": _mailboxes(mail.addresses("reply-to")),
+        "ReplyTo": _mailboxes(mail.mailboxes["reply-to"]),
         "Subject": mail.field("subject"),
         "Username": "",
         "Tags": [],
@@ -87,19 +116,33 @@ def _mailboxes(mailboxes: list[Address]) -> list[dict[str, str]]:
     return [_mailbox(mailbox) for mailbox in mailboxes]
 
 
-def _attachment(part: Part) -> dict[str, Any]:
-    content = part.content()
-    return {
-        "PartID": part.id,
-        "FileName": part.file_name or part.content_id,
-        "ContentType": part.content_type,
-        "ContentID": part.content_id,
-        "Size": len(content),
-        "Checksums": {
-            name.upper(): hashlib.new(name, content, usedforsecurity=False).hexdigest()
-            for name in ("md5", "sha1", "sha256")
-        },
-    }
+def _attachments(parts: list[Part]) -> Steps[list[dict[str, Any]]]:
+    shown = []
+    for part in parts:
+        content = yield from part.content()
+        checksums = yield from _checksums(content)
+        shown.append(
+            {
+                "PartID": part.id,
+                "FileName": part.file_name or part.content_id,
+                "ContentType": part.content_type,
+                "ContentID": part.content_id,
+                "Size": len(content),
+                "Checksums": checksums,
+            }
+        )
+        yield
+    return shown
+
+
+def _checksums(content: bytes) -> Steps[dict[str, str]]:
+    hashes = [hashlib.new(name, usedforsecurity=False) for name in ("md5", "sha1", "sha256")]
+    view = memoryview(content)
+    for at in range(0, len(content), _HASHED_AT_ONCE):
+        for one in hashes:
+            one.update(view[at : at + _HASHED_AT_ONCE])
+        yield
+    return {one.name.upper(): one.hexdigest() for one in hashes}
 
 
 def _unsubscribe(mail: Mail) -> dict[str, Any]:
@@ -109,8 +152,8 @@ def _unsubscribe(mail: Mail) -> dict[str, Any]:
     return {"Header": header, "Links": links, "Errors": "; ".join(faults), "HeaderPost": post}
 
 
-def _snippet(mail: Mail) -> str:
-    text = " ".join((stripped(mail.html) or mail.text).split())
+def _snippet(text: str) -> str:
+    text = " ".join(text[:_SNIPPET_SOURCE].split())
     return text if len(text) <= SNIPPET_LENGTH else text[:SNIPPET_LENGTH] + "..."
 
 
@@ -119,18 +162,22 @@ def _timestamp(date: datetime) -> str:
     return date.isoformat(timespec="milliseconds")
 
 
-def _searched_fields(mail: Mail) -> dict[str, str]:
-    mailboxes = {name: mail.addresses(name) for name in ("to", "cc", "reply-to")}
+def _searched_fields(mail: Mail) -> Steps[dict[str, str]]:
+    mailboxes = {name: mail.mailboxes[name] for name in ("to", "cc", "reply-to")}
     mailboxes |= {"from": [mail.sender], "bcc": mail.blind_copies}
-    texts = {name: words(" ".join(f"{one.name} {one.address}" for one in of)) for name, of in mailboxes.items()}
+    texts: dict[str, str] = {}
+    for name, of in mailboxes.items():
+        texts[name] = yield from normalize(" ".join(f"{one.name} {one.address}" for one in of))
     texts["addressed"] = " ".join(texts.values())
-    texts["subject"] = words(mail.field("subject"))
-    texts["message-id"] = words(mail.field("message-id"))
+    texts["subject"] = yield from normalize(mail.field("subject"))
+    texts["message-id"] = yield from normalize(mail.field("message-id"))
     return texts
 
 
-def _searched_text(mail: Mail, fields: dict[str, str]) -> str:
+def _searched_text(mail: Mail, fields: dict[str, str]) -> Steps[str]:
     """All that a reader sees: who, what, the texts, and the attachments' names."""
     names = " ".join(part.file_name for part in mail.attachments)
-    texts = f"{mail.return_path} {mail.text} {stripped(mail.html)} {names}"
-    return f"{fields['addressed']} {fields['subject']} {words(texts)}"
+    text = yield from mail.text()
+    html_text = yield from mail.html_text()
+    searched = yield from normalize(f"{mail.return_path} {text} {html_text} {names}")
+    return f"{fields['addressed']} {fields['subject']} {searched}"

@@ -1,17 +1,20 @@
 """Text: bytes, header words and HTML of a mail as text that is valid Unicode.
 
-Invariants: nothing here raises, whatever it is given; each function takes time by its input's length.
+Invariants: nothing here raises, whatever it is given; each function takes time by its input's length, and what may be
+long is read in steps.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from email.errors import MessageError
 from email.header import decode_header
 from html import unescape
 from typing import TypeVar
+
+from .exchange import Steps
 
 _FAULTS = (
     ArithmeticError,
@@ -24,6 +27,16 @@ _FAULTS = (
     ValueError,
 )
 """What ``email`` and ``html`` raise of a mail that they did not foresee."""
+
+_SLICE = 32 * 1024
+"""Bytes or characters of a step."""
+_PIECE = 8 * 1024
+"""The same of HTML's text, where each may be a character reference or a line."""
+_TAGS_A_STEP = 500
+_JOINED_AT_ONCE = 2000
+_LONGEST_TAG = 32 * 1024
+"""A longer one is text: a browser's limit is higher, but no mail's tag is that long."""
+_LONGEST_REFERENCE = 40
 
 T = TypeVar("T")
 
@@ -47,9 +60,35 @@ def valid(text: str) -> str:
 
 
 def text_of(content: bytes, charset: str) -> str:
-    """Bytes as text, by the charset's name in a mail; what is no character of it becomes U+FFFD."""
-    name = _codec(charset.partition("*")[0])  # RFC 2231 section 5: a language may follow
+    """A few bytes as text, by the charset's name in a mail; what is no character of it becomes U+FFFD."""
+    name = _codec(charset)
     return valid(attempt(lambda: content.decode(name, "replace"), "") or content.decode("utf-8", "replace"))
+
+
+def decoded_text(content: bytes, charset: str) -> Steps[str]:
+    """The same of any number of bytes."""
+    if len(content) <= _SLICE:
+        return text_of(content, charset)
+    name = _codec(charset)
+    text = yield from _decoded_by(content, name)
+    if text is None:
+        text = (yield from _decoded_by(content, "utf-8")) or ""
+    return text
+
+
+def _decoded_by(content: bytes, codec: str) -> Steps[str | None]:
+    """The text; None where the codec fails, or makes no text of it."""
+    pieces: list[str] = []
+    try:
+        b"".decode(codec)  # refuses what is not a text encoding
+        decoder = codecs.getincrementaldecoder(codec)("replace")
+        for at in range(0, len(content), _SLICE):
+            pieces.append(valid(decoder.decode(content[at : at + _SLICE])))
+            yield
+        pieces.append(valid(decoder.decode(b"", final=True)))
+    except _FAULTS:
+        return None
+    return "".join(pieces) or None
 
 
 # RFC 2978 section 2.3. Python remembers each name that it was asked for, so these must not be just any.
@@ -60,6 +99,7 @@ _NO_CHARSETS = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-
 
 def _codec(charset: str) -> str:
     """Python's name for a charset; UTF-8 for one that it has not, and for ASCII, which it is a part of."""
+    charset = charset.partition("*")[0]  # RFC 2231 section 5: a language may follow
     name = attempt(lambda: codecs.lookup(charset).name, "utf-8") if _CHARSET(charset) else "utf-8"
     return "utf-8" if name == "ascii" or name in _NO_CHARSETS else name
 
@@ -71,8 +111,8 @@ def decoded(value: str) -> str:
 
 # Those that stand next to each other are one text (section 6.2), and may share a character. Not: any
 # number, because decode_header takes time by its square.
-_ENCODED_WORD = r"=\?[!->@-~]+\?[BbQq]\?[ ->@-~]*\?="
-_ENCODED_WORDS = re.compile(rf"{_ENCODED_WORD}(?:[ \t]+{_ENCODED_WORD}){{0,99}}")
+ENCODED_WORD = r"=\?[!->@-~]+\?[BbQq]\?[ ->@-~]*\?="
+_ENCODED_WORDS = re.compile(rf"{ENCODED_WORD}(?:[ \t]+{ENCODED_WORD}){{0,99}}")
 
 
 def _decode_words(words: re.Match[str]) -> str:
@@ -81,43 +121,144 @@ def _decode_words(words: re.Match[str]) -> str:
     return "".join(piece if isinstance(piece, str) else text_of(piece, charset or "") for piece, charset in pieces)
 
 
-def stripped(markup: str) -> str:
-    """The text of HTML, a line for each block."""
-    pieces: list[str] = []
-    hidden, end = "", 0
-    markup = _without_comments(markup)
-    for tag in _TAG.finditer(markup):
-        if not hidden:
-            pieces.append(markup[end : tag.start()])
-        end = tag.end()
-        name = (tag[1] or "").lower()
-        if hidden:
-            hidden = "" if name == "/" + hidden else hidden
-        elif name in ("script", "style", "title"):
-            hidden = name
-        elif _is_block(name):
-            pieces.append("\n")
-    text = "".join(pieces) + ("" if hidden else markup[end:])
-    lines = (" ".join(line.split()) for line in attempt(lambda: unescape(text), text).split("\n"))
-    return valid("\n".join(line for line in lines if line))
+class _Joined:
+    """Joins any number of texts, none of the joins being a long one."""
+
+    def __init__(self, separator: str) -> None:
+        self._separator = separator
+        self._joined: list[str] = []
+        self._texts: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._texts or self._joined)
+
+    def add(self, text: str) -> None:
+        self._texts.append(text)
+        if len(self._texts) >= _JOINED_AT_ONCE:
+            self._joined.append(self._separator.join(self._texts))
+            self._texts.clear()
+
+    def take(self) -> str:
+        """All of them; nothing is left."""
+        text = self._separator.join([*self._joined, *self._texts])
+        self._joined.clear()
+        self._texts.clear()
+        return text
 
 
-# No tag reaches over the next "<", so that a mail full of unclosed ones is read once, not once for each.
-_TAG = re.compile(r"""<(/?[a-zA-Z][^\s/<>]*)(?:[^<>"']|"[^"<]*"|'[^'<]*')*>|<[!/?a-zA-Z][^<>]*>""")
-_is_block = re.compile(
-    "/?(address|article|aside|blockquote|br|d[dlt]|div|footer|form|h[1-6]|header|hr|li|main|nav|ol|p|pre|section"
-    "|table|t[dhr]|tfoot|thead|ul)"
-).fullmatch
+class _Lines:
+    """Collects text of which a part is added at a time: lines without a space too many, none of them empty."""
 
+    def __init__(self) -> None:
+        self._lines = _Joined("\n")
+        self._line = _Joined("")
+        self._has_gap = False
 
-def _without_comments(markup: str) -> str:
-    first, *rest = markup.split("<!--")
-    return first + "".join(piece.partition("-->")[2] for piece in rest)
+    def add(self, text: str) -> None:
+        first, *others = text.split("\n") if "\n" in text else (text,)
+        self._add_to_line(first)
+        for line in others:
+            self.end_line()
+            self._add_to_line(line)
+
+    def _add_to_line(self, text: str) -> None:
+        part = " ".join(text.split())
+        if part:
+            if self._line and (self._has_gap or text[0].isspace()):
+                self._line.add(" ")
+            self._line.add(part)
+            self._has_gap = text[-1].isspace()
+        elif text:
+            self._has_gap = True
+
+    def end_line(self) -> None:
+        if self._line:
+            self._lines.add(self._line.take())
+        self._has_gap = False
+
+    def take(self) -> str:
+        self.end_line()
+        return self._lines.take()
 
 
 def words(text: str) -> str:
-    """A text as a search compares it: no case, one space between words, and none of what encloses them."""
+    """A short text as a search compares it: no case, one space between words, and none of what encloses them."""
     return " ".join(text.translate(_ENCLOSING).casefold().split())
 
 
-_ENCLOSING = str.maketrans('<>",;()\ufeff', " " * 8)
+def normalize(text: str) -> Steps[str]:
+    """The same of any text."""
+    if len(text) <= _SLICE:
+        return words(text)
+    line = _Lines()
+    for at in range(0, len(text), _SLICE):
+        line.add(text[at : at + _SLICE].translate(_ENCLOSING).casefold())
+        yield
+    return line.take()
+
+
+_ENCLOSING = str.maketrans('<>",;()\ufeff\n', " " * 9)
+
+
+def html_to_text(markup: str) -> Steps[str]:
+    """The text of HTML, a line for each block."""
+    lines = _Lines()
+    at, hidden, tags = 0, "", 0
+    while at < len(markup):
+        tag_at = markup.find("<", at)
+        end = tag_at if tag_at >= 0 else len(markup)
+        if not hidden and at < end:
+            for text in _pieces(markup, at, end):
+                lines.add(_unescaped(text))
+                if end - at > _PIECE:
+                    yield
+        if tag_at < 0:
+            break
+        at, name = _tag(markup, tag_at)
+        if hidden:
+            hidden = "" if name == "/" + hidden else hidden
+        elif name in _HIDING:
+            hidden = name
+        elif name == _NO_TAG:
+            lines.add("<")
+        elif name.removeprefix("/") in _BLOCKS:
+            lines.end_line()
+        tags += 1
+        if tags % _TAGS_A_STEP == 0:
+            yield
+    return lines.take()
+
+
+_NO_TAG = "<"
+_HIDING = {"script", "style", "title"}
+_BLOCKS = {"address", "article", "aside", "blockquote", "br", "dd", "div", "dl", "dt", "footer", "form", "h1", "h2"}
+_BLOCKS |= {"h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section", "table", "td"}
+_BLOCKS |= {"tfoot", "th", "thead", "tr", "ul"}
+
+
+def _tag(markup: str, at: int) -> tuple[int, str]:
+    """Where the tag or comment that begins here ends, and the tag's name."""
+    if markup.startswith("<!--", at):
+        end = markup.find("-->", at + len("<!--"))
+        return (end + len("-->") if end >= 0 else len(markup)), ""
+    found = _TAG(markup, at, at + _LONGEST_TAG)
+    return (found.end(), (found[1] or "").lower()) if found else (at + 1, _NO_TAG)
+
+
+# No tag reaches over the next "<", so that a mail full of unclosed ones is read once, not once for each.
+_TAG = re.compile(r"""<(/?[a-zA-Z][^\s/<>]*)(?>(?:[^<>"']++|"[^"<]*+"|'[^'<]*+')*)>|<[!/?a-zA-Z][^<>]*+>""").match
+
+
+def _pieces(text: str, start: int, end: int) -> Iterator[str]:
+    """A part of a text, not too much at a time, and none of its character references cut in two."""
+    while start < end:
+        cut = min(start + _PIECE, end)
+        if cut < end:
+            reference = text.rfind("&", max(start + 1, cut - _LONGEST_REFERENCE), cut)
+            cut = reference if reference > start else cut
+        yield text[start:cut]
+        start = cut
+
+
+def _unescaped(text: str) -> str:
+    return valid(attempt(lambda: unescape(text), text)) if "&" in text else text

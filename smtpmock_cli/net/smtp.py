@@ -45,6 +45,7 @@ _STATES = {
     State.RESPONSE: "response to AUTH's challenge",
     State.SECURING: "TLS handshake",
     State.HUNG: "nothing, by a rule",
+    State.ENDED: "nothing, it has ended",
 }
 _COMMAND, _DELAY, _CLIENT = "command", "response delay", "client to take replies"
 WAITS = (_COMMAND, *_STATES.values(), _DELAY, _CLIENT)
@@ -140,7 +141,7 @@ class SmtpProtocol:
             "last_request": line_text(self._request),
             "last_response": line_text(self._response),
             "body_size": self._session.body_size,
-            "message": self._session.message.record_as_json(),
+            "message": self._session.message.record_as_json(with_body=False),
         }
 
     def _state(self) -> str:

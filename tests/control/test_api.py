@@ -8,17 +8,18 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from smtpmock_cli import Configuration, Server
 from smtpmock_cli.configuration import changeable
-from smtpmock_cli.control import wait
+from smtpmock_cli.control import http, json_pieces
 from smtpmock_cli.control.api import LONGEST_WAIT, MOST_AWAITED
-from tests.control.web import ask, raw, read_answer, send_for_ever, send_mail, send_mails
+from tests.control.web import ask, raw, read_answer, read_chunks, send_for_ever, send_mail, send_mails
 from tests.helpers import BODY, ENVELOPE, HELO, MAIL, PATIENCE, RCPT, Client
 
 MESSAGES = "/smtpmock/messages"
@@ -192,13 +193,15 @@ def test_hundreds_who_wait_cost_nothing(server: Server) -> None:
 
 
 MANY = 3000
+END = b"\r\n0\r\n\r\n"
 LIVE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.fixture
 def laden(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server with many messages, of which a listing takes one a turn."""
-    monkeypatch.setattr(wait, "_BYTES_A_TURN", 1)
+    monkeypatch.setattr(json_pieces, "_PIECE", 1)
+    monkeypatch.setattr(http, "PIECE", 1)
     with Server(Configuration(http_port=0, multiple_message_receiving=True)) as server:
         with Client(server.port_number) as client:
             message = MAIL + RCPT + b"DATA\r\n" + BODY + b".\r\nRSET\r\n"
@@ -215,8 +218,8 @@ def test_sessions_go_on_while_a_long_listing_is_made(laden: Server, method: byte
         client.send(method + b" /smtpmock/messages HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert smtp.ask(b"NOOP\r\n") == "250 Ok"
         client.sock.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            client.sock.recv(1)
+        with suppress(BlockingIOError):
+            assert not client.sock.recv(10**6, socket.MSG_PEEK).endswith(END)
         client.sock.settimeout(PATIENCE)
         _, _, body = read_answer(client)
         assert [message["id"] for message in json.loads(body)["messages"]] == list(range(1, MANY + 1))
@@ -230,6 +233,87 @@ def test_a_long_listing_is_whole_though_the_server_stops(laden: Server) -> None:
         laden.stop()
         status, _, body = read_answer(client)
         assert (status, json.loads(body)["count"]) == (200, MANY + 1)
+
+
+def ids(server: Server) -> list[int]:
+    return [message.id for message in server.messages()]
+
+
+PURGES = [b"DELETE /smtpmock/messages", b"GET /smtpmock/messages?purge=true", b"GET /smtpmock/messages?count=2&purge=1"]
+
+
+@pytest.mark.parametrize("asked", PURGES)
+@pytest.mark.parametrize("leave", [Client.close, Client.reset])
+@pytest.mark.parametrize("rounds", [20])
+def test_who_leaves_before_the_answer_takes_nothing(
+    server: Server, asked: bytes, leave: Callable[[Client], None], rounds: int
+) -> None:
+    send_mails(server, 3)
+    for _ in range(rounds):
+        with raw(server) as client:
+            client.send(asked + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            leave(client)
+    answer = ask(server, MESSAGES + "?count=3&timeout=20").json
+    assert (answer["complete"], [message["id"] for message in answer["messages"]]) == (True, [1, 2, 3])
+    assert ids(server) == [1, 2, 3]
+
+
+@pytest.fixture
+def heavy() -> Iterator[Server]:
+    """A server with more than any system keeps for a client that does not read."""
+    with Server(Configuration(http_port=0)) as server:
+        for _ in range(3):
+            with Client(server.port_number) as client:
+                client.send(ENVELOPE + b"DATA\r\n" + b"x" * 8_000_000 + b"\r\n.\r\nQUIT\r\n")
+                client.rest()
+        yield server
+
+
+@pytest.mark.parametrize("asked", PURGES)
+@pytest.mark.parametrize("leave", [Client.close, Client.reset])
+def test_who_leaves_amid_the_answer_takes_nothing_and_what_came_meanwhile_follows(
+    heavy: Server, asked: bytes, leave: Callable[[Client], None]
+) -> None:
+    with raw(heavy) as client:
+        client.send(asked + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.read().startswith("HTTP/1.1 200")
+        assert ids(heavy) == []
+        send_mail(heavy)
+        assert ids(heavy) == [4]
+        leave(client)
+    assert [message.id for message in heavy.wait_for_messages(4, PATIENCE)] == [1, 2, 3, 4]
+
+
+def test_who_takes_an_answer_slowly_has_it_and_nobody_else(heavy: Server) -> None:
+    with raw(heavy) as client:
+        client.send(PURGES[0] + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.read().startswith("HTTP/1.1 200")
+        assert ask(heavy, MESSAGES, "DELETE").json["count"] == 0
+        while client.read():
+            pass
+        answer = json.loads(b"".join(read_chunks(client)))
+        client.send(LIVE)
+        assert read_answer(client)[2] == b"ok"
+    assert [message["id"] for message in answer["messages"]] == [1, 2, 3]
+    assert ids(heavy) == []
+
+
+def test_what_was_put_back_is_there_for_who_waits(heavy: Server) -> None:
+    with raw(heavy) as client, ThreadPoolExecutor(1) as pool:
+        client.send(PURGES[0] + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.read().startswith("HTTP/1.1 200")
+        waiting = pool.submit(heavy.wait_for_messages_and_purge, 2, PATIENCE)
+        client.reset()
+        assert [message.id for message in waiting.result(PATIENCE)] == [1, 2, 3]
+    assert ids(heavy) == []
+
+
+def test_a_stop_amid_an_answer_loses_nothing(heavy: Server) -> None:
+    with raw(heavy) as client:
+        client.send(PURGES[0] + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.read().startswith("HTTP/1.1 200")
+        heavy.stop()
+    assert ids(heavy) == [1, 2, 3]
 
 
 def test_who_leaves_while_a_long_listing_is_made_disturbs_nobody(laden: Server) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import time
 
 import pytest
 
 from smtpmock_cli import Configuration, Server
-from smtpmock_cli.control import api, http
-from tests.control.web import Answer, ask, port, raw, read_answer, send_for_ever, send_mail
+from smtpmock_cli.control import api, http, site
+from tests.control.web import Answer, ask, port, raw, read_answer, read_chunks, send_for_ever, send_mail
 from tests.e2e import tools
 from tests.helpers import PATIENCE, Client, daemon
 
@@ -115,7 +116,10 @@ def test_a_body_that_is_announced_too_large_is_not_waited_for(server: Server) ->
     ("sent", "status"),
     [
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * http.HEAD_LIMIT, 431),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * http.HEAD_LIMIT + b"\r\n\r\n", 431),
+        (GET.replace(b"\r\n\r\n", b"\r\n" + b"X: y\r\n" * (http.HEAD_LIMIT // 6) + b"\r\n"), 431),
         (b"GET /" + b"x" * http.HEAD_LIMIT, 431),
+        (b"GET /" + b"x" * http.HEAD_LIMIT + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 431),
         (b"HELO example.com\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
@@ -124,6 +128,9 @@ def test_a_body_that_is_announced_too_large_is_not_waited_for(server: Server) ->
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
         (b"PATCH / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         (b"PATCH / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (PATCH + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + GET, 400),
+        (PATCH + b"transfer-encoding: Chunked\r\ncontent-length: 0\r\n\r\n0\r\n\r\n" + GET, 400),
+        (b"PATCH / HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     ],
 )  # fmt: skip
 def test_broken_requests(server: Server, sent: bytes, status: int) -> None:
@@ -134,6 +141,22 @@ def test_broken_requests(server: Server, sent: bytes, status: int) -> None:
         assert json.loads(body)["error"]
         assert client.rest() == b""
     assert ask(server, "/livez").status == 200
+
+
+def test_a_head_at_the_limit(server: Server) -> None:
+    line = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: "
+    with raw(server) as client:
+        client.send(line + b"x" * (http.HEAD_LIMIT - len(line) - 4) + b"\r\n\r\n")
+        assert read_answer(client)[0] == 200
+
+
+@pytest.mark.parametrize("at_a_time", [1, 2, 3, 1000])
+def test_empty_lines_before_a_request_line_are_skipped(server: Server, at_a_time: int) -> None:
+    sent = b"\r\n" + GET + b"\r\n\r\n" + GET + b"\n" + GET + b"\r\n"
+    with raw(server) as client:
+        for at in range(0, len(sent), at_a_time):
+            client.send(sent[at : at + at_a_time])
+        assert client.end().count(b"\r\n\r\nok") == 3
 
 
 def test_a_request_cut_off_by_its_client(server: Server) -> None:
@@ -191,12 +214,49 @@ def test_a_client_that_takes_no_answers_is_cut(server: Server, monkeypatch: pyte
     assert ask(server, "/livez").status == 200
 
 
+def test_a_client_that_sends_no_more_gets_the_answer_that_it_waits_for(server: Server) -> None:
+    with raw(server) as client:
+        client.send(GET.replace(b"/livez", b"/smtpmock/messages?count=1&timeout=20&purge=true"))
+        client.sock.shutdown(socket.SHUT_WR)
+        # The head comes ahead, to find out whether the client is there.
+        assert client.read() == "HTTP/1.1 200 "
+        while client.read():
+            pass
+        send_mail(server)
+        answer = json.loads(b"".join(read_chunks(client)))
+        assert client.rest() == b""
+        assert (answer["complete"], answer["count"]) == (True, 1)
+    assert server.messages() == []
+
+
+def test_a_client_that_sends_no_more_gets_every_answer_to_what_it_sent(server: Server) -> None:
+    send_mail(server)
+    with raw(server) as client:
+        client.send(GET + GET.replace(b"/livez", b"/api/v1/messages") + GET.replace(b"GET", b"HEAD") + GET)
+        answers = client.end()
+    assert answers.count(b"HTTP/1.1 200 ") == 4
+    assert answers.endswith(b"\r\n\r\nok")
+
+
 def test_a_client_that_leaves_while_it_waits_takes_nothing(server: Server) -> None:
     with raw(server) as client:
-        client.send(GET.replace(b"/livez", b"/smtpmock/messages?count=1&purge=true"))
-        client.end()
+        client.send(GET.replace(b"/livez", b"/smtpmock/messages?count=1&timeout=20&purge=true"))
     send_mail(server)
-    assert ask(server, "/smtpmock/messages").json["count"] == 1
+    answer = ask(server, "/smtpmock/messages?count=1").json
+    assert (answer["complete"], answer["count"]) == (True, 1)
+    assert len(server.messages()) == 1
+
+
+def test_clients_that_leave_while_they_wait_leave_room_for_others(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site, "CONNECTIONS_LIMIT", 5)
+    for _ in range(20):
+        with raw(server) as client:
+            client.send(GET.replace(b"/livez", b"/smtpmock/messages?count=1&timeout=3600"))
+        # It takes the client's system a moment to say that it has left.
+        tries = (ask(server, "/livez").status for _ in range(1000))
+        assert 200 in tries
 
 
 def test_a_client_that_resets_while_it_waits_takes_nothing(server: Server) -> None:
@@ -225,7 +285,11 @@ def test_what_is_sent_behind_a_request_that_waits_is_bounded(server: Server) -> 
     ("method", "path", "status", "allow"),
     [
         ("GET", "/", 404, None),
-        ("GET", "/smtpmock/messages/", 404, None),
+        ("GET", "/smtpmock/messages/", 200, None),
+        ("GET", "//smtpmock///messages//", 200, None),
+        ("DELETE", "//smtpmock/messages/", 200, None),
+        ("PATCH", "/livez/", 405, "GET, HEAD"),
+        ("GET", "//localhost/livez", 404, None),
         ("GET", "/../../etc/passwd", 404, None),
         ("GET", "/smtpmock/messages/%2e%2e%2f%2e%2e%2fetc%2fpasswd", 404, None),
         ("GET", "http://localhost/livez", 200, None),
@@ -241,12 +305,32 @@ def test_paths_and_methods(server: Server, method: str, path: str, status: int, 
     assert status == 200 or answer.json["error"]
 
 
-@pytest.mark.parametrize("target", [b"//[", b"//[x", b"http://[x/livez", b"http://[::1/livez", b"http://x]/"])
-def test_a_target_that_is_no_url(server: Server, target: bytes) -> None:
+@pytest.mark.parametrize(
+    ("target", "error"),
+    [
+        (b"livez", "the target is neither a path nor an http URL"),
+        (b"localhost:80", "the target is neither a path nor an http URL"),
+        (b"ftp://localhost/livez", "the target is neither a path nor an http URL"),
+        (b"http:/livez", "the target is neither a path nor an http URL"),
+        (b"http://[x/livez", "Host is not valid: [x"),
+        (b"http://[::1/livez", "Host is not valid: [::1"),
+        (b"http://x]/", "Host is not valid: x]"),
+        (b"http://localhost@evil.example/livez", "Host is not valid: localhost@evil.example"),
+    ],
+)
+def test_a_target_that_is_not_valid(server: Server, target: bytes, error: str) -> None:
     with raw(server) as client:
         client.send(GET.replace(b"/livez", target) + GET)
         status, _, body = read_answer(client)
-        assert (status, body) == (400, b'{"error": "the target is no URL"}')
+        assert (status, json.loads(body)) == (400, {"error": error})
+        assert read_answer(client)[0] == 200
+
+
+@pytest.mark.parametrize("target", [b"//[", b"//[x", b"///", b"/%", b"/%ff/%00", b"/livez#x?y"])
+def test_an_odd_path_is_a_path(server: Server, target: bytes) -> None:
+    with raw(server) as client:
+        client.send(GET.replace(b"/livez", target) + GET)
+        assert read_answer(client)[0] == (200 if b"livez" in target else 404)
         assert read_answer(client)[0] == 200
 
 
@@ -258,10 +342,13 @@ def test_a_mistake_of_ours_is_not_the_end(
 
     monkeypatch.setattr(api, "json_response", fail)
     with Server(Configuration(http_port=0, log_to_stdout=True)) as logging:
-        assert ask(logging, "/smtpmock/sessions").status == 500
+        assert ask(logging, "/smtpmock/configuration").status == 500
         assert ask(logging, "/livez").status == 200
         send_mail(logging)
-    assert "HTTP API: GET /smtpmock/sessions: ZeroDivisionError('told')" in capsys.readouterr().err
+    assert (
+        "HTTP API: GET /smtpmock/configuration: internal error: ZeroDivisionError('told') at "
+        in capsys.readouterr().err
+    )
 
 
 def test_curl() -> None:

@@ -11,15 +11,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from smtpmock_cli.control.mail import (
-    DEEPEST_PART,
-    LONGEST_FIELD,
-    MOST_PARTS,
-    Address,
-    Mail,
-    unsubscribe_links,
-)
-from smtpmock_cli.control.summary import Summary, as_json
+from smtpmock_cli.control.addresses import Address
+from smtpmock_cli.control.entity import DEEPEST_PART, LONGEST_FIELD, MOST_PARTS
+from smtpmock_cli.control.mail import Mail, read_mail, unsubscribe_links
+from smtpmock_cli.control.steps import finish
+from smtpmock_cli.control.summary import read_fields, read_summary
 from tests.control.mails import ARRIVAL, accepted, letter
 
 BYTES = bytes(range(256)) * 4
@@ -29,7 +25,7 @@ BOUND = 10.0
 
 
 def read(content: bytes | email.message.EmailMessage) -> Mail:
-    return Mail(accepted(content))
+    return finish(read_mail(accepted(content)))
 
 
 def multipart(*parts: bytes, kind: bytes = b"mixed") -> bytes:
@@ -44,7 +40,7 @@ def test_fields() -> None:
         b"X-Raw: caf\xc3\xa9 \xff\r\nx-raw:  two \r\n\r\n"
     )
     assert mail.sender == Address("Jürgen", "j@example.com")
-    assert mail.addresses("to") == [
+    assert mail.mailboxes["to"] == [
         Address("", "a@example.com"),
         Address("B, C", "bc@example.com"),
         Address("", "second@example.com"),
@@ -53,7 +49,7 @@ def test_fields() -> None:
     assert mail.fields["subject"] == ["=?utf-8?b?w6k=?= folded"]
     assert mail.fields["x-raw"] == ["café \ufffd", "two"]
     assert mail.field("x-none") == ""
-    assert mail.addresses("cc") == []
+    assert mail.mailboxes["cc"] == []
 
 
 @pytest.mark.parametrize(
@@ -74,14 +70,18 @@ def test_sender(field: bytes, sender: Address) -> None:
 def test_recipients_in_no_field_are_blind_copies() -> None:
     content = letter(To="To <to@example.com>", Cc="CC@Example.com", Bcc="Known <bcc@example.com>")
     to = ["to@example.com", "cc@example.com", "bcc@example.com", "blind@example.com", "blind@example.com"]
-    blind = Mail(accepted(content, to=to)).blind_copies
+    blind = finish(read_mail(accepted(content, to=to))).blind_copies
     assert blind == [Address("", "blind@example.com"), Address("Known", "bcc@example.com")]
-    assert Mail(accepted(b"\r\n", to=["\udcff@example.com"])).blind_copies == [Address("", "\ufffd@example.com")]
+    assert finish(read_mail(accepted(b"\r\n", to=["\udcff@example.com"]))).blind_copies == [
+        Address("", "\ufffd@example.com")
+    ]
 
 
 def test_return_path() -> None:
-    assert Mail(accepted(letter(From="a@example.com"), sender="b@example.com")).return_path == "b@example.com"
-    assert Mail(accepted(letter(From="a@example.com"), sender="")).return_path == "a@example.com"
+    assert (
+        finish(read_mail(accepted(letter(From="a@example.com"), sender="b@example.com"))).return_path == "b@example.com"
+    )
+    assert finish(read_mail(accepted(letter(From="a@example.com"), sender=""))).return_path == "a@example.com"
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_texts_and_attachments() -> None:
     content.add_attachment(BYTES, maintype="application", subtype="pdf", filename="Grüße ‹1›.pdf")
     content.add_attachment("a;b\n", subtype="csv", filename="table.csv")
     mail = read(content)
-    assert mail.text == "Grüße\r\n"
-    assert mail.html == '<p>Grüße <img src="cid:picture@x"></p>\r\n'
+    assert finish(mail.text()) == "Grüße\r\n"
+    assert finish(mail.html()) == '<p>Grüße <img src="cid:picture@x"></p>\r\n'
     assert [(part.id, part.content_type, part.content_id) for part in mail.inlines] == [
         ("1.2.2", "image/png", "picture@x"),
     ]
@@ -117,7 +117,7 @@ def test_texts_and_attachments() -> None:
         ("3", "text/csv", "table.csv"),
     ]
     assert [part.id for part in mail.parts] == ["1.1", "1.2.1", "1.2.2", "2", "3"]
-    assert [part.content() for part in mail.parts if part.id in ("1.2.2", "2")] == [BYTES, BYTES]
+    assert [finish(part.content()) for part in mail.parts if part.id in ("1.2.2", "2")] == [BYTES, BYTES]
 
 
 TEXT, HTML = b"\r\nplain", b"Content-Type: text/html\r\n\r\n<p>rich</p>"
@@ -150,7 +150,11 @@ FILE = b"Content-Type: text/plain; name=n\r\nContent-Disposition: attachment\r\n
 )
 def test_structure(content: bytes, text: str, html: str, attachments: list[str]) -> None:
     mail = read(content)
-    assert (mail.text, mail.html, [part.id for part in mail.attachments]) == (text, html, attachments)
+    assert (finish(mail.text()), finish(mail.html()), [part.id for part in mail.attachments]) == (
+        text,
+        html,
+        attachments,
+    )
     assert mail.inlines == []
 
 
@@ -163,9 +167,9 @@ def test_a_mail_in_a_mail_stays_as_it_is() -> None:
         ("1", "text/plain", False),
         ("2", "message/rfc822", True),
     ]
-    assert parts[1].content() == inner
+    assert finish(parts[1].content()) == inner
     status = read(multipart(b"Content-Type: message/delivery-status\r\n\r\nA: b\r\n\r\nC: d\r\n")).parts
-    assert status[0].content() == b"A: b\r\n\r\nC: d\r\n"
+    assert finish(status[0].content()) == b"A: b\r\n\r\nC: d\r\n"
 
 
 @pytest.mark.parametrize(
@@ -203,7 +207,7 @@ def test_intricate_mails_are_one_text() -> None:
     for content in (deep(DEEPEST_PART + 1), multipart(*[TEXT] * (MOST_PARTS + 1))):
         mail = read(content)
         assert [part.id for part in mail.parts] == ["0"]
-        assert "plain" in mail.text
+        assert "plain" in finish(mail.text())
     assert read(deep(DEEPEST_PART)).parts[0].id == ".".join("1" * DEEPEST_PART)
     assert len(read(multipart(*[TEXT] * MOST_PARTS)).parts) == MOST_PARTS
 
@@ -234,12 +238,12 @@ def test_unsubscribe_links(field: str, links: list[str], faults: int) -> None:
 def assert_readable(content: bytes, *recipients: str) -> None:
     """All that is served of a mail can be made, and written as JSON that every parser takes."""
     message = accepted(content, to=recipients)
-    summary, mail = Summary(message), Mail(message)
-    assert summary.text(message, "") == summary.text(message, "").casefold()
+    summary, mail = finish(read_summary(message)), finish(read_mail(message))
+    assert (text := finish(summary.text(message, ""))) == text.casefold()
     for part in mail.parts:
-        assert isinstance(part.content(), bytes)
-        (part.text() + part.charset + part.file_name + part.content_id + part.content_type).encode("utf-8")
-    shown = [summary.shown, as_json(message, mail), mail.fields]
+        assert isinstance(finish(part.content()), bytes)
+        (finish(part.text()) + part.charset + part.file_name + part.content_id + part.content_type).encode("utf-8")
+    shown = [summary.shown, finish(read_fields(message)), mail.fields]
     json.dumps(shown, ensure_ascii=False).encode("utf-8")
 
 

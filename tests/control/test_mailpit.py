@@ -9,7 +9,8 @@ import smtplib
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -18,14 +19,15 @@ from hypothesis import strategies as st
 
 from smtpmock_cli import Message, Server
 from smtpmock_cli.control import summaries as module
-from smtpmock_cli.control.exchange import Refusal, Request, Response
+from smtpmock_cli.control.exchange import Refusal, Request, Steps
 from smtpmock_cli.control.mailpit import Mailpit
 from smtpmock_cli.control.routes import Router
-from smtpmock_cli.control.summary import KEPT_TEXT, SNIPPET_LENGTH, Summary
+from smtpmock_cli.control.summary import KEPT_TEXT, SNIPPET_LENGTH, Summary, read_summary
+from smtpmock_cli.net.loop import Loop
 from smtpmock_cli.store import MessageStore
 from smtpmock_cli.version import VERSION
 from tests.control.mails import accepted, letter
-from tests.control.web import ask
+from tests.control.web import Whole, answer_of, ask
 from tests.helpers import ENVELOPE, PATIENCE, play
 
 MESSAGES, SEARCH, MESSAGE = "/api/v1/messages", "/api/v1/search", "/api/v1/message"
@@ -39,24 +41,19 @@ class Box:
     def __init__(self, *messages: Message) -> None:
         self.store = MessageStore()
         self.now = 0.0
-        self.soon: list[Callable[[], None]] = []
-        self._router = Router(Mailpit(self.store, self.soon.append, lambda: self.now).routes())
+        self.idle: list[Callable[[], None]] = []
+        loop = SimpleNamespace(clock=lambda: self.now, call_idle=self.idle.append)
+        self._router = Router(Mailpit(cast(Loop, loop), self.store).routes())
         for message in messages:
             self.store.append(message)
 
-    def ask(
-        self, path: str, method: str = "GET", body: Any = b"", content_type: str = JSON, **query: object
-    ) -> Response:
+    def ask(self, path: str, method: str = "GET", body: Any = b"", content_type: str = JSON, **query: object) -> Whole:
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"host": "localhost:8025", "content-type": content_type}
-        answer = self._router.answer(Request(method, path, urlencode(query), headers, sent))
-        if isinstance(answer, Response):
-            return answer
-        given: list[Response] = []
-        answer.start(given.append)
-        while self.soon:
-            self.soon.pop()()
-        return given[0]
+        response = answer_of(self._router, Request(method, path, urlencode(query), headers, sent))
+        while self.idle:
+            self.idle.pop()()
+        return response
 
     def json(self, path: str, **query: object) -> Any:
         answer = self.ask(path, "GET", b"", "", **query)
@@ -219,11 +216,11 @@ def test_snippets() -> None:
 def test_a_mail_is_parsed_once_for_all_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[int] = []
 
-    def counted(message: Message) -> Summary:
+    def counted(message: Message) -> Steps[Summary]:
         parsed.append(message.id)
-        return Summary(message)
+        return read_summary(message)
 
-    monkeypatch.setattr(module, "Summary", counted)
+    monkeypatch.setattr(module, "read_summary", counted)
     box = Box(*numbered(5))
     for _ in range(3):
         box.listed(limit=2)

@@ -8,13 +8,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smtpmock_cli.control.exchange import Request
-from smtpmock_cli.control.mail import Mail, Part
+from smtpmock_cli.control.mail import Part, read_mail
 from smtpmock_cli.control.sandbox import content_type, disposition, image_source, sandbox, with_links
+from smtpmock_cli.control.steps import finish
 from tests.control.mails import accepted
 
 
 def part(fields: str) -> Part:
-    return Mail(accepted(fields.encode("utf-8", "surrogateescape") + b"\r\n\r\n")).parts[0]
+    return finish(read_mail(accepted(fields.encode("utf-8", "surrogateescape") + b"\r\n\r\n"))).parts[0]
 
 
 @pytest.mark.parametrize(
@@ -108,5 +109,7 @@ def test_nothing_runs() -> None:
 def test_references_to_parts(markup: str, expected: str) -> None:
     picture = b"Content-Type: image/png\r\nContent-ID: <%s@x>\r\n"
     body = b"".join(b"--b\r\n" + fields + b"\r\nx\r\n" for fields in (b"", picture % b"one", picture % b"two"))
-    parts = Mail(accepted(b"Content-Type: multipart/related; boundary=b\r\n\r\n" + body)).parts
-    assert with_links(markup, parts, "/p/") == expected
+    parts = finish(read_mail(accepted(b"Content-Type: multipart/related; boundary=b\r\n\r\n" + body))).parts
+    assert finish(with_links(markup, parts, "/p/")) == expected
+    for before in ("x" * 70_000, "'" * 65_530, '"' * 65_535, "a=" * 32_767):
+        assert finish(with_links(before + markup, parts, "/p/")) == before + expected

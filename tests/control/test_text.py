@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from smtpmock_cli.control.text import decoded, stripped, text_of, valid, words
+from smtpmock_cli.control.steps import finish
+from smtpmock_cli.control.text import decoded, decoded_text, html_to_text, normalize, text_of, valid, words
 
 ODD = "\ufffd"
 MEGABYTE = 1024 * 1024
@@ -50,6 +51,7 @@ def texts_of(*pieces: str) -> st.SearchStrategy[str]:
 )
 def test_bytes_as_text(content: bytes, charset: str, text: str) -> None:
     assert text_of(content, charset) == text
+    assert finish(decoded_text(content, charset)) == text
 
 
 @given(st.binary(), st.text())
@@ -125,23 +127,23 @@ def test_any_words(value: str) -> None:
     ],
 )
 def test_html_as_text(markup: str, text: str) -> None:
-    assert stripped(markup) == text
+    assert finish(html_to_text(markup)) == text
 
 
 @given(texts_of("<", ">", "<!--", "-->", "<p", "</p>", "<script>", "'", '"', "&#", "1;", "x", "\n"))
 def test_any_markup(markup: str) -> None:
-    assert_valid(stripped(markup))
+    assert_valid(finish(html_to_text(markup)))
 
 
 @pytest.mark.parametrize(
     ("read", "unit"),
     [
         *(
-            (stripped, unit)
+            (lambda text: finish(html_to_text(text)), unit)
             for unit in ("<", "<a", "<a '", '<a "', "<!--", "<!--<p>", "<script>", "&", "&#1", "<a '\"")
         ),
         *((decoded, unit) for unit in ("=?", "=?a?q?", "=?a?q?x", "=?a?q?b?=", "=?a?q?b?= ", " ", "=?a?q?=41?= ")),
-        *((words, unit) for unit in ("<", " ", "a ")),
+        *((lambda text: finish(normalize(text)), unit) for unit in ("<", " ", "a ")),
     ],
 )
 def test_a_megabyte_takes_no_time(read: Callable[[str], str], unit: str) -> None:
@@ -153,3 +155,29 @@ def test_a_megabyte_takes_no_time(read: Callable[[str], str], unit: str) -> None
 
 def test_words_of_a_search() -> None:
     assert words('Über  "Straße" <a@b>,\r\n\t(c);\ufeffd') == "über strasse a@b c d"
+
+
+@pytest.mark.parametrize("text", ["a b", " a", "a ", "  ", "Straße ", "<a> ", "é\n", "x" * 100 + " "])
+@pytest.mark.parametrize("shift", ["", "y", " "])
+def test_a_long_text_is_normalized_as_a_short_one(text: str, shift: str) -> None:
+    long_text = shift + text * (100_000 // len(text))
+    assert finish(normalize(long_text)) == words(long_text)
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-16", "gb2312", "iso-2022-jp", "latin1", "utf-7", "no such"])
+@pytest.mark.parametrize("character", ["é", "中", "a", "\U0001f600"])
+def test_long_bytes_are_read_as_short_ones(charset: str, character: str) -> None:
+    try:
+        content = (character * 50_001).encode(charset)
+    except (LookupError, UnicodeEncodeError):
+        content = (character * 50_001).encode()
+    assert finish(decoded_text(content, charset)) == text_of(content, charset)
+
+
+@pytest.mark.parametrize("markup", ["&amp;<p>x</p>", "a &lt;b ", "<!-- x -->y", "&#233;", "<a href='x'>é</a>\n"])
+def test_long_html_is_read_as_short_html(markup: str) -> None:
+    few = finish(html_to_text(markup * 3))
+    many = finish(html_to_text(markup * 6000))
+    assert many.startswith(few[: len(few) * 2 // 3])
+    assert len(many) >= (len(few) // 3 - 1) * 6000
+    assert ODD not in many

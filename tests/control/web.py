@@ -6,9 +6,13 @@ import http.client
 import json
 import smtplib
 import socket
+from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
 
 from smtpmock_cli import Server
+from smtpmock_cli.control.exchange import DeferredResponse, Request, Response
+from smtpmock_cli.control.routes import Router
+from smtpmock_cli.control.steps import finish
 from tests.helpers import PATIENCE, TRANSACTION, Client
 
 
@@ -51,7 +55,17 @@ def read_answer(client: Client) -> tuple[int, dict[str, str], bytes]:
     while line := client.read():
         name, _, value = line.partition(": ")
         headers[name.lower()] = value
+    if headers.get("transfer-encoding") == "chunked":
+        return status, headers, b"".join(read_chunks(client))
     return status, headers, client.file.read(int(headers.get("content-length", "0")))
+
+
+def read_chunks(client: Client) -> Iterator[bytes]:
+    """The chunks of a body, up to the last one (RFC 9112 section 7.1)."""
+    while size := int(client.read(), 16):
+        yield client.file.read(size)
+        assert client.read() == ""
+    assert client.read() == ""
 
 
 def send_mail(server: Server, subject: str = "hi", sender: str = "a@example.com") -> None:
@@ -72,3 +86,26 @@ def send_for_ever(sock: socket.socket, data: bytes) -> NoReturn:
     """Until the socket refuses; where nothing is bounded, it does not."""
     while True:
         sock.sendall(data)
+
+
+class Whole(NamedTuple):
+    """A response with all of its body."""
+
+    status: int
+    content_type: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def whole(response: Response) -> Whole:
+    body = response.body if isinstance(response.body, bytes) else b"".join(response.body)
+    assert response.length in (None, len(body))
+    return Whole(response.status, response.content_type, response.headers, body)
+
+
+def answer_of(router: Router, request: Request) -> Whole:
+    """What an endpoint answers, without a server; it must not be deferred."""
+    route, arguments = router.find(request)
+    answer = route.endpoint(request, **arguments)
+    assert not isinstance(answer, DeferredResponse)
+    return whole(answer if isinstance(answer, Response) else finish(answer))

@@ -1,6 +1,6 @@
 """The HTTP side without a socket: bytes in, whole answers out.
 
-All timers but those for the loop's next turn are left to the end, where everyone who still waits is answered.
+Timers are left to the end, where everyone who still waits is answered, but those that an answer waits for.
 """
 
 from __future__ import annotations
@@ -8,26 +8,27 @@ from __future__ import annotations
 import atexit
 import json
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import cast
 
 import h11
 
 from smtpmock_cli import Configuration
-from smtpmock_cli.control import gate
 from smtpmock_cli.control.api import Api
-from smtpmock_cli.control.exchange import JSON, Answer, Refusal, Request, Response, refusal_response
-from smtpmock_cli.control.http import HttpProtocol
+from smtpmock_cli.control.exchange import JSON, Answer, DeferredResponse, Refusal, Request, Response, refusal_response
+from smtpmock_cli.control.gate import Gate
+from smtpmock_cli.control.http import CLOSED, IDLE, READING, RESET_TIME, HttpProtocol
 from smtpmock_cli.control.mailpit import Mailpit
 from smtpmock_cli.control.routes import Router
+from smtpmock_cli.control.steps import finish
 from smtpmock_cli.log import Log
 from smtpmock_cli.message import Message
 from smtpmock_cli.net.connection import Connection
-from smtpmock_cli.net.loop import Loop
+from smtpmock_cli.net.loop import Loop, Timer
 from smtpmock_cli.sessions import Sessions
 from smtpmock_cli.store import MessageStore
+from tests.control.web import Whole, whole
 
-_NAMES = frozenset({"localhost", "127.0.0.1"})
 _GO_ON = b"HTTP/1.1 100 \r\n\r\n"
 _MOST_TURNS = 64
 
@@ -37,9 +38,10 @@ class Wire:
 
     server = ("127.0.0.1", 80)
     client = ("127.0.0.1", 50000)
-    is_blocked = False
+    is_blocked = is_sending = is_reset = False
 
-    def __init__(self) -> None:
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
         self.sent = bytearray()
         self.is_reading = False
         self.is_closed = False
@@ -55,6 +57,15 @@ class Wire:
     def send(self, data: bytes) -> None:
         assert not self.is_closed
         self.sent += data
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        return self._loop.call_later(0 if seconds == RESET_TIME else seconds, callback)
+
+    def call_idle(self, callback: Callable[[], None]) -> None:
+        self._loop.call_idle(callback)
+
+    def has_input_ended(self) -> bool:
+        return False
 
     def set_deadline(self, _seconds: float) -> None:
         pass
@@ -76,8 +87,8 @@ class Service:
         self.store = MessageStore()
         self.sessions = Sessions(self.loop, Log(None, None), Configuration(http_port=0), None, lambda: None)
         self._api = Api(self.loop, self.store, self.sessions, lambda: True)
-        mailpit = Mailpit(self.store, partial(self.loop.call_later, 0))
-        self._router = Router([*self._api.routes(), *mailpit.routes()])
+        self.router = Router([*self._api.routes(), *Mailpit(self.loop, self.store).routes()])
+        self._gate = Gate(["localhost"], "127.0.0.1")
         self.requests: list[Request] = []
 
     def begin(self, messages: Sequence[Message]) -> None:
@@ -88,26 +99,23 @@ class Service:
         for message in messages:
             self.store.append(message)
 
-    def answer(self, request: Request, _connection: Connection) -> Answer:
+    def answer(self, request: Request, connection: Connection) -> Answer:
         """As the site answers, but that a mistake of ours is the fuzzer's finding."""
         self.requests.append(request)
-        gate.check(request, _NAMES)
-        return self._router.answer(request)
+        self._gate.check_host(request, connection.server[0])
+        route, arguments = self.router.find(request)
+        self._gate.check_route(request, route)
+        return route.endpoint(request, **arguments)
 
-    def response(self, request: Request) -> Response:
-        """The whole response, in as many turns as it takes; a refusal as its response."""
+    def response(self, request: Request) -> Whole:
+        """The whole response, its body too; a refusal as its response."""
         try:
-            answer = self.answer(request, cast(Connection, Wire()))
+            answer = self.answer(request, cast(Connection, Wire(self.loop)))
+            assert not isinstance(answer, DeferredResponse)
+            response = answer if isinstance(answer, Response) else finish(answer)
         except Refusal as refusal:
-            return refusal_response(refusal)
-        if isinstance(answer, Response):
-            return answer
-        given: list[Response] = []
-        answer.start(given.append)
-        for _ in range(_MOST_TURNS):
-            if not given:
-                self.turn()
-        return given[0]
+            response = refusal_response(refusal)
+        return whole(response)
 
     def answer_waiting(self) -> None:
         """As a stop does, and take a turn."""
@@ -132,16 +140,17 @@ def check_exchange(pieces: Sequence[bytes], messages: Sequence[Message], *, ends
 
     :param messages: what the server keeps at the start.
     """
-    serving, wire = service(), Wire()
+    serving = service()
+    wire = Wire(serving.loop)
     serving.begin(messages)
-    protocol = HttpProtocol(serving.loop, cast(Connection, wire), serving.answer)
+    protocol = HttpProtocol(cast(Connection, wire), serving.answer)
     protocol.start()
     _feed(serving, protocol, wire, pieces)
     if ends and not wire.is_closed:
         protocol.end_received()
-        serving.answer_waiting()
-        assert wire.is_closed
     serving.answer_waiting()
+    _turn_until(serving, lambda: protocol._phase in (IDLE, READING, CLOSED))
+    assert wire.is_closed or not ends
     _check_answers(bytes(wire.sent), serving.requests)
 
 
@@ -189,10 +198,13 @@ def _after_answer(sent: bytes, method: str, *, is_refusal: bool = False) -> byte
     client.send(h11.Request(method=method, target="/", headers=[("Host", "localhost")]))
     client.send(h11.EndOfMessage())
     client.receive_data(sent)
-    content, head = b"", None
+    content = b""
+    head: h11.Response | None = None
     while not isinstance(event := client.next_event(), h11.EndOfMessage):
         if event is h11.NEED_DATA:
-            return None
+            if head is None or {b"content-length", b"transfer-encoding"} & dict(head.headers).keys():
+                return None
+            client.receive_data(b"")  # such a body ends with the connection
         if isinstance(event, h11.Response):
             head = event
         elif isinstance(event, h11.Data):

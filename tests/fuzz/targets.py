@@ -21,7 +21,8 @@ class Target(Protocol):
 
 
 MODULES = {
-    name: f"tests.fuzz.{name}_target" for name in ("session", "grammar", "body", "http", "mail", "rules", "auth")
+    name: f"tests.fuzz.{name}_target"
+    for name in ("session", "grammar", "body", "http", "guard", "mail", "rules", "auth")
 }
 
 

@@ -12,7 +12,16 @@ from tests.fuzz import __main__ as command
 from tests.fuzz import planted, runs
 from tests.fuzz.targets import MODULES, load
 
-EXECUTIONS = {"session": 1500, "grammar": 20_000, "body": 2000, "http": 1000, "mail": 500, "rules": 1500, "auth": 1500}
+EXECUTIONS = {
+    "guard": 20_000,
+    "session": 1500,
+    "grammar": 20_000,
+    "body": 2000,
+    "http": 1000,
+    "mail": 500,
+    "rules": 1500,
+    "auth": 1500,
+}
 """The seeds count too. All runs together take some 20 seconds of one processor, most of it for instrumenting."""
 SECONDS = 40
 VARIATIONS = 2

@@ -109,8 +109,9 @@ def _http(before: bytes, unit: bytes, size: int) -> Call:
     pieces = _in_bytes(before, unit, size)
 
     def call() -> None:
-        service, wire = Service(), Wire()
-        protocol = HttpProtocol(service.loop, cast(Connection, wire), service.answer)
+        service = Service()
+        wire = Wire(service.loop)
+        protocol = HttpProtocol(cast(Connection, wire), service.answer)
         protocol.start()
         for piece in pieces:
             protocol.data_received(piece)

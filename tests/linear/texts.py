@@ -10,14 +10,17 @@ from typing import Any
 from benchmarks.recognisers import FRAMES, RECOGNISERS, UNITS, Hostile
 from smtpmock_cli import Configuration
 from smtpmock_cli.control import search, text
-from smtpmock_cli.control.mail import unsubscribe_links
+from smtpmock_cli.control.addresses import mailboxes
+from smtpmock_cli.control.mail import read_mail, unsubscribe_links
 from smtpmock_cli.control.sandbox import with_links
+from smtpmock_cli.control.steps import finish
 from smtpmock_cli.log import escape
 from smtpmock_cli.message import Message
 from smtpmock_cli.sessions import command_table
 from smtpmock_cli.smtp.auth import MECHANISMS
 from smtpmock_cli.smtp.concealment import concealed
 from smtpmock_cli.smtp.occasion import said, subject
+from tests.control.mails import accepted
 
 from .case import Call, Case, each, filled
 
@@ -56,8 +59,23 @@ def _filling(function: Callable[[Any], object], units: Sequence[Any], size: int)
     return each(function, filled(units, size))
 
 
+_PICTURES = finish(read_mail(accepted(b"Content-ID: <a>\r\n\r\n"))).parts
+
+
 def _with_links(markup: str) -> str:
-    return with_links(markup, [], "/")
+    return finish(with_links(markup, _PICTURES, "/"))
+
+
+def _normalized(given: str) -> str:
+    return finish(text.normalize(given))
+
+
+def _text_of_html(markup: str) -> str:
+    return finish(text.html_to_text(markup))
+
+
+def _mailboxes(field: str) -> object:
+    return finish(mailboxes(field))
 
 
 def _searched(query: str) -> bool:
@@ -73,8 +91,9 @@ _CHEAP: _Functions = {
 _DEAR: _Functions = {
     "log": (escape, ("\x1b", "a\r", "é\x9b", "\udcff", "中\x00")),
     "query": (_searched, ('"', "a ", "-:", '"a" ', "subject:")),
-    "words": (text.words, (" ", "ß", "\u0130", '";')),
-    "HTML": (text.stripped, ("<", "<a ", "<!--", '<p "', "&", "<p>")),
+    "words": (_normalized, (" ", "ß", "\u0130", '";')),
+    "HTML": (_text_of_html, ("<", "<a ", "<!--", '<p "', "&", "<p>")),
+    "addresses": (_mailboxes, ("a@b,", "(", "(\\", '"', "<@a,", "a:", "=?a?q?", "[", "<")),
     "encoded-words": (text.decoded, ("=?", "=?utf-8?q?a?= ", "=?a?q?", "=?a?b?=?")),
     "references": (_with_links, ('"cid:', "(cid:a)", "' ", "=", '"cid:a" ')),
     "links": (unsubscribe_links, ("(", "()", "<", "<http:a>,", "(<", ", ")),
