@@ -10,10 +10,11 @@ import click
 from benchmarks import report
 from benchmarks.processes import MeasurementError, end_on_sigterm
 
-from . import count, delays, idle, large
+from . import count, delays, idle, large, stored
 from .figures import Figure, show
 
 PARTS = {"idle": idle.measure, "count": count.measure, "delays": delays.measure, "large": large.measure}
+PARTS["stored"] = stored.measure
 
 
 @click.command(help="Run the loads named, or all of them; 1 where something was lost or a bound does not hold.")
