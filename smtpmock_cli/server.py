@@ -227,7 +227,7 @@ class Server:
     def _listen(self, what: str, host: str, port: int, accepted: Accepted) -> Listener:
         try:
             sock = listen(host, port)
-        except (OSError, OverflowError, UnicodeError) as error:
+        except (OSError, OverflowError, ValueError) as error:
             raise ServerStartError(f"Failed to start {what} on port: {port}") from error
         listener = Listener(self._loop, sock, accepted, self._log.error)
         self._listeners.append(listener)

@@ -95,11 +95,19 @@ def test_bounds() -> None:
         assert client.rest().splitlines()[-2:] == [b"452 Too many recipients", b"221 Closing connection"]
 
 
-@row("`-host=::`")
-def test_host_without_brackets() -> None:
+@row("`-host=::1`, `-host=::` and other IPv6 addresses without brackets")
+@pytest.mark.parametrize("host", ["::", "::1"])
+def test_host_without_brackets(host: str) -> None:
     if not has_ipv6():
         pytest.skip("this machine has no IPv6 loopback")
-    with daemon("-host=::") as running, Client(running.port, "::1") as client:
+    with daemon(f"-host={host}") as running, Client(running.port, "::1") as client:
+        assert client.ask(b"NOOP\r\n") == "250 Ok"
+
+
+@row("`-host=127.1`, `-host=0x7f000001` and other numbers that the system's resolver takes for an IPv4 address")
+@pytest.mark.parametrize("host", ["127.1", "0x7f000001"])
+def test_host_as_a_number(host: str) -> None:
+    with daemon(f"-host={host}") as running, Client(running.port) as client:
         assert client.ask(b"NOOP\r\n") == "250 Ok"
 
 

@@ -56,7 +56,7 @@ def test_an_http_port_in_use_leaves_the_smtp_port_free() -> None:
             server.start()
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", "localhost", "127.0.0.1"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", "localhost", "127.0.0.1", "[::ffff:127.0.0.1]"])
 def test_without_ipv6_it_serves_ipv4(host: str) -> None:
     with daemon(f"-host={host}", program=PROGRAM_WITHOUT_IPV6) as running, Client(running.port) as client:
         assert client.ask(b"NOOP\r\n") == "250 Ok"
