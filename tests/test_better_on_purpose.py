@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +13,10 @@ import pytest
 from smtpmock_cli import Configuration, Server
 from smtpmock_cli.smtp.session import LINE_LIMIT
 from smtpmock_cli.smtp.transaction import RECIPIENT_LIMIT
-from tests.faults.observed import peer
+from tests.faults.observed import assert_serves, peer, wait_for_exit
 from tests.helpers import ENVELOPE, PATIENCE, RCPT, ROOT, Client, daemon, play
 from tests.soak import procfs
-from tests.test_cli import run, wait_for_line
+from tests.test_cli import posix, run, wait_for_line
 from tests.test_server import has_ipv6
 
 ROWS: dict[str, Callable[..., Any]] = {}
@@ -154,6 +156,37 @@ def test_control_characters() -> None:
     with daemon() as running, running.client() as client:
         client.ask(b"a\x1b[2J\x00b\rINFO: forged \x7f \xc2\x9b \xff \xc3\xa9\r\n")
         wait_for_line(running, r"SMTP request: a\x1b[2J\x00b\x0dINFO: forged \x7f \x9b " + "\udcff é")
+
+
+@row(r"`-log` into a pipe whose reader has gone (`\| head -1`)")
+@posix
+def test_a_reader_of_the_log_that_has_gone() -> None:
+    with daemon() as running:
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+        running.process.stdout = None
+        for _ in range(2):
+            assert_serves(running)
+
+
+@row("a signal of a crash (SIGABRT, SIGSEGV and the like) from outside")
+@posix
+def test_a_signal_of_a_crash() -> None:
+    with daemon() as running:
+        running.signal(signal.SIGSEGV)
+        code, _, errors = running.finish()
+        assert (code, errors) == (-signal.SIGSEGV, [])
+
+
+@row("signal 33, which the C library keeps for itself")
+def test_a_signal_of_the_c_library() -> None:
+    if sys.platform != "linux":
+        pytest.skip("the signal is one of Linux's C libraries")
+    with pytest.raises(OSError, match="Invalid argument"):
+        signal.signal(33, signal.SIG_IGN)
+    with daemon() as running:
+        running.signal(33)
+        assert wait_for_exit(running) == -33
 
 
 @row("messages of the binary")

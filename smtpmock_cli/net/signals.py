@@ -1,8 +1,12 @@
-"""SIGINT, SIGQUIT and SIGTERM on the loop: the interpreter writes their numbers to the wake-up fd."""
+"""SIGINT, SIGQUIT and SIGTERM on the loop: the interpreter writes their numbers to the wake-up fd.
+
+The command ignores what go-smtp-mock ignores; an embedded server leaves the other signals to its program.
+"""
 
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,6 +18,10 @@ STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGQUIT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
 )
 
+_IGNORED = ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGIO", "SIGPWR")
+_REAL_TIME = range(35, 65) if sys.platform == "linux" else ()
+"""Not: from SIGRTMIN on, because go-smtp-mock dies of 34, and SIGRTMIN is 34 or 35, as the C library has it."""
+
 
 @contextmanager
 def stop_signals(
@@ -24,7 +32,8 @@ def stop_signals(
     Only the main thread may use this (the interpreter's rule).
 
     :param on_error: called with what the callback raises.
-    :param restored: what handled them before does so again after; False ignores them from then on.
+    :param restored: what handled them before does so again after. False is for a process that ends with this:
+        they are ignored from then on, and the signals that mean nothing to it from now on.
     """
 
     def received(number: int) -> None:
@@ -34,6 +43,8 @@ def stop_signals(
     wakeup_fd = signal.set_wakeup_fd(loop.signals_to(received, on_error), warn_on_full_buffer=False)
     handlers = {number: signal.signal(number, _note_nothing) for number in STOP_SIGNALS}
     blocked = _unblocked()
+    if not restored:
+        _ignore_others()
     try:
         yield
     finally:
@@ -42,6 +53,12 @@ def stop_signals(
         if restored and blocked:
             signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
         signal.set_wakeup_fd(wakeup_fd)
+
+
+def _ignore_others() -> None:
+    for number in (*(getattr(signal, name, None) for name in _IGNORED), *_REAL_TIME):
+        if number is not None:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _unblocked() -> set[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -105,6 +106,60 @@ def test_a_signal_blocked_by_the_parent_still_stops() -> None:
     with daemon(preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])) as running:
         running.signal(signal.SIGTERM)
         assert wait_for_exit(running) == 0
+
+
+def numbers(*names: str) -> list[int]:
+    """Of the signals that this system has."""
+    return [number for name in names if (number := getattr(signal, f"SIG{name}", None))]
+
+
+HARMLESS = numbers("USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "IO", "PWR", "XFSZ", "PIPE")
+HARMLESS += numbers("CHLD", "CONT", "URG", "WINCH")
+HARMLESS += range(35, 65) if sys.platform == "linux" else ()
+
+
+def test_a_signal_that_means_nothing_is_ignored() -> None:
+    with daemon() as running, running.client() as client:
+        for number in HARMLESS:
+            running.signal(number)
+            assert client.ask(b"NOOP\r\n") == "250 Ok", number
+        assert_serves(running)
+        running.signal(signal.SIGTERM)
+        assert running.finish()[2] == []
+
+
+DEADLY = numbers("HUP", "KILL", "ABRT", "BUS", "FPE", "ILL", "SEGV", "STKFLT", "SYS", "TRAP")
+DEADLY += (32, 34) if sys.platform == "linux" else ()
+
+
+@pytest.mark.parametrize("number", DEADLY)
+def test_a_deadly_signal_is_deadly(number: int) -> None:
+    with daemon() as running:
+        running.signal(number)
+        assert wait_for_exit(running) == -number
+
+
+def test_sighup_ignored_by_the_parent_stays_ignored() -> None:
+    """As nohup has it."""
+    with daemon(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as running:
+        running.signal(signal.SIGHUP)
+        assert_serves(running)
+
+
+EMBEDDED = """
+import sys
+from smtpmock_cli import Configuration, Server
+port = int(sys.argv[1].removeprefix("-port="))
+Server(Configuration(port_number=port, log_to_stdout=True, log_server_activity=True)).serve()
+"""
+
+
+@pytest.mark.parametrize("number", numbers("USR1", "ALRM"))
+def test_a_program_with_a_server_in_it_keeps_its_signals(number: int) -> None:
+    with daemon(program=(sys.executable, "-c", EMBEDDED)) as running:
+        assert_serves(running)
+        running.signal(number)
+        assert wait_for_exit(running) == -number
 
 
 POLL = b"GET /smtpmock/messages?count=%d&timeout=60 HTTP/1.1\r\nHost: localhost\r\n\r\n"
