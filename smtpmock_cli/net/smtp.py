@@ -192,6 +192,8 @@ class SmtpProtocol:
     def failed(self, error: OSError, *, sending: bool) -> None:
         call = "write" if sending else "read"
         self._log_trouble(f"{call}: {reason(error)}", sending)
+        if not sending:
+            self._session.receive_failure()
         self._drop_session()
 
     def dropped(self) -> None:

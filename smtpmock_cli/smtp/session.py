@@ -92,6 +92,13 @@ class Session(Dialogue):
         """The peer will send no more; what it has sent is still answered."""
         self._input_ended = True
 
+    def receive_failure(self) -> None:
+        """The connection is of no use any more: what is buffered stays unanswered."""
+        if self.state is _BODY and not self.table.fail_fast:
+            # go-smtp-mock looks for the next command, and meets the end there.
+            self._pending.append(events.INPUT_ENDED)
+        self.end()
+
     def next_event(self) -> Event:
         """The next thing to do or to know; NEED_DATA where the peer has to go on first."""
         pending = self._pending
@@ -126,11 +133,8 @@ class Session(Dialogue):
         return True
 
     def _meet_end_of_input(self) -> None:
-        if self.state is _BODY and not self.table.fail_fast:
-            # The reference meets the end twice: in the body, and looking for the next command.
-            self._pending.append(events.INPUT_ENDED)
         self._pending.append(events.INPUT_ENDED)
-        self.end()
+        self.receive_failure()
 
     def _read_line(self) -> bool:
         end = self._buffer.find(b"\n", self._searched, LINE_LIMIT)

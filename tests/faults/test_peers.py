@@ -32,6 +32,56 @@ def test_a_reset_ends_that_session_alone(phase: Phase, tmp_path: Path, certifica
         assert assert_stops(running).count(FINISHED) == 2
 
 
+RESET = "connection reset by peer"
+IN_A_BODY = [phase for phase in PHASES if phase.state == phases.BODY]
+BETWEEN_COMMANDS = [phase for phase in PHASES if phase.state in (phases.COMMAND, phases.RESPONSE, phases.HANDSHAKE)]
+
+
+def causes_of(phase: Phase, folder: Path, certificate: Certificate, *flags: str) -> list[str]:
+    """The errors that a reset in that phase leaves on stderr, without their addresses."""
+    with at_hand(folder, certificate, *flags) as running:
+        with reached(phase, running) as client:
+            client.reset()
+            assert len(running.messages(1)) == 1
+        running.process.terminate()
+        _, _, errors = running.finish()
+    return [error.rpartition(": ")[2] for error in errors]
+
+
+@posix
+@pytest.mark.parametrize("phase", IN_A_BODY, ids=phases.name)
+def test_a_reset_in_a_body_is_logged_and_then_the_end(phase: Phase, tmp_path: Path, certificate: Certificate) -> None:
+    """go-smtp-mock looks for the next command after the body, and finds the end."""
+    assert causes_of(phase, tmp_path, certificate) == [RESET, "EOF"]
+
+
+@posix
+@pytest.mark.parametrize("phase", IN_A_BODY, ids=phases.name)
+def test_with_fail_fast_a_reset_in_a_body_is_all(phase: Phase, tmp_path: Path, certificate: Certificate) -> None:
+    assert causes_of(phase, tmp_path, certificate, "-failFast") == [RESET]
+
+
+@posix
+@pytest.mark.parametrize("phase", BETWEEN_COMMANDS, ids=phases.name)
+def test_a_reset_between_commands_is_all(phase: Phase, tmp_path: Path, certificate: Certificate) -> None:
+    assert causes_of(phase, tmp_path, certificate) == [RESET]
+
+
+@posix
+@pytest.mark.parametrize("sent", [b".", b".\r", b"x\r\n."], ids=["dot", "dot CR", "dot of a line"])
+def test_a_reset_amid_the_end_of_a_body_is_one_in_the_body(sent: bytes) -> None:
+    with observed() as running:
+        with running.client() as client:
+            client.envelope()
+            client.send(sent)
+            running.settle()
+            client.reset()
+            assert running.messages(1)[0]["msg"] is False
+        running.process.terminate()
+        errors = running.finish()[2]
+    assert [error.rpartition(": ")[2] for error in errors] == [RESET, "EOF"]
+
+
 @pytest.mark.parametrize("phase", [phase for phase in PHASES if not phase.behind], ids=phases.name)
 def test_a_half_closed_peer_gets_all_replies_and_then_the_end(
     phase: Phase, tmp_path: Path, certificate: Certificate

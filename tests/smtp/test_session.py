@@ -11,7 +11,7 @@ from smtpmock_cli.sessions import command_table
 from smtpmock_cli.smtp import events
 from smtpmock_cli.smtp.dialogue import State
 from smtpmock_cli.smtp.session import LINE_LIMIT, Session
-from tests.helpers import BODY, ENVELOPE, HELO, MAIL, RCPT, TRANSACTION, Played, play, play_pieces, pull
+from tests.helpers import BODY, ENVELOPE, HELO, MAIL, RCPT, TRANSACTION, Played, feed, play, play_pieces, pull
 
 REFUSING = Configuration(
     blacklisted_helo_domains=["bad.com"],
@@ -201,6 +201,27 @@ def test_message_is_told_before_the_last_reply() -> None:
         "Reply",
         "SessionEnded",
     ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "fail_fast", "ends"),
+    [
+        (ENVELOPE, False, 0),
+        (ENVELOPE + b"DATA\r\nHel", False, 1),
+        (ENVELOPE + b"DATA\r\nHel", True, 0),
+        (TRANSACTION, False, 0),
+    ],
+    ids=["command", "body", "body, fail fast", "complete"],
+)
+def test_a_connection_that_fails_within_a_body_has_an_end_too(sent: bytes, fail_fast: bool, ends: int) -> None:
+    session, played = Session(command_table(Configuration(is_cmd_fail_fast=fail_fast))), Played()
+    feed(session, [sent], played, then_end=False)
+    told = len(played.events)
+    session.receive_failure()
+    pull(session, played)
+    assert played.events[told:-2] == [events.INPUT_ENDED] * ends
+    assert len(played.messages) == 1
+    assert played.has_ended
 
 
 WORDS = [line + b"\r\n" for line in GRID] + [
