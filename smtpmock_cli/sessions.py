@@ -175,9 +175,11 @@ class Sessions:
         self.reconfigure(self._started_with)
 
     def finish(self) -> None:
-        """Let each session end after the reply that it owes."""
+        """Let each session end after the reply that it owes, and wait for nobody's end whose session is over."""
         for session in self._playing:
             session.finish()
+        for connection in self._connections:
+            connection.hurry()
 
     def cut(self) -> None:
         """End each session at once, whatever it is doing."""

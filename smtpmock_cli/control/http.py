@@ -121,6 +121,7 @@ class HttpProtocol:
         if self._phase in (IDLE, READING) or (self._phase is CLOSED and not self._connection.is_sending):
             self.abort()
         self._is_last = True
+        self._connection.hurry()
 
     def abort(self) -> None:
         """Close the connection now."""

@@ -22,6 +22,8 @@ from .loop import READ, WRITE, Loop, Timer
 _CHUNK = 96 * 1024
 _LINGER = 2.0
 """How long, in seconds, a closed connection waits for its peer's end."""
+_SHORT_LINGER = 0.1
+"""The same while the server shuts down."""
 _NEVER = float("inf")
 _NOBODY: Any = None
 """In the place of a protocol where none is called: on a connection that is only being closed."""
@@ -81,6 +83,7 @@ class Connection:
         "_deadline",
         "_ended",
         "_input_ended",
+        "_linger",
         "_loop",
         "_patience",
         "_phase",
@@ -108,6 +111,7 @@ class Connection:
         self._unsent: bytes | memoryview = b""
         self._reading = True
         self._input_ended = False
+        self._linger = _LINGER
         self._phase = _OPEN
         self._deadline = _NEVER
         self._patience = _NEVER
@@ -195,6 +199,12 @@ class Connection:
         self.set_deadline(_LINGER)
         if not self._unsent:
             self._end_output()
+
+    def hurry(self) -> None:
+        """Once closed and sent, wait only a moment for the peer's end: the server shuts down."""
+        self._linger = _SHORT_LINGER
+        if self._phase is _CLOSING and not self._unsent:
+            self.set_deadline(_SHORT_LINGER)
 
     def reset(self) -> None:
         """Send what waits, then break off, so that the peer meets a reset."""
@@ -295,6 +305,7 @@ class Connection:
         except OSError:  # the peer is gone already
             self.cut()
             return
+        self.set_deadline(self._linger)
         self._rearm()
 
     def _fail(self, error: OSError, *, sending: bool) -> None:

@@ -23,6 +23,8 @@ from . import phases
 from .observed import (
     MARGIN,
     Observed,
+    Reader,
+    a_second_passes,
     assert_heeds_one_signal,
     assert_serves,
     freeze,
@@ -93,6 +95,86 @@ def test_sigterm_while_a_peer_does_not_read() -> None:
         send_until_not_read_from(running, client, b"x\r\n" * 1000)
         with ends_within(running, 1):
             running.signal(signal.SIGTERM)
+
+
+SOON = 1.0
+"""Seconds: more than a busy machine takes for a tenth of it, and less than a closed connection usually waits."""
+
+
+@contextmanager
+def ends_soon(running: Daemon) -> Iterator[None]:
+    """The process ends well, though its clients keep their sockets open and it would have a minute."""
+    begun = time.monotonic()
+    yield
+    assert wait_for_exit(running) == 0
+    assert time.monotonic() - begun < SOON
+    assert running.finish()[1][-1] == STOPPED
+
+
+@pytest.mark.parametrize(
+    ("flags", "sent", "heard"),
+    [
+        ((), b"QUIT\r\n", b"221"),
+        ((), b"QUIT\r\nNOOP\r\n", b"221"),
+        (("-failFast",), b"MAIL FROM:<>\r\n", b"503"),
+        (("-sessionTimeout=1",), b"", b""),
+        (("-esmtp", "-multipleMessageReceiving"), b"QUIT\r\n", b"221"),
+    ],
+    ids=["QUIT", "more behind QUIT", "fail fast", "timeout", "ESMTP"],
+)
+def test_sigterm_does_not_wait_for_clients_of_finished_sessions(
+    flags: tuple[str, ...], sent: bytes, heard: bytes
+) -> None:
+    with daemon(f"-shutdownTimeout={LONG}", *flags) as running, ExitStack() as stack:
+        clients = [stack.enter_context(running.client()) for _ in range(20)]
+        for client in clients:
+            client.send(sent)
+        for client in clients:
+            assert client.rest()[:3] == heard
+        with ends_soon(running):
+            running.signal(signal.SIGTERM)
+
+
+def test_sigterm_does_not_wait_for_those_who_were_too_many() -> None:
+    with daemon(f"-shutdownTimeout={LONG}", "-maxConnections=1") as running, ExitStack() as stack:
+        client = stack.enter_context(running.client())
+        refused = stack.enter_context(Client(running.port, greeted=False))
+        assert refused.rest() == b"421 Too many connections\r\n"
+        assert client.ask(b"QUIT\r\n")[:3] == "221"
+        with ends_soon(running):
+            running.signal(signal.SIGTERM)
+
+
+def test_sigterm_does_not_wait_for_clients_whose_session_it_ends() -> None:
+    with daemon(f"-shutdownTimeout={LONG}", "-responseDelayNoop=1") as running, running.client() as client:
+        client.send(b"NOOP\r\n")
+        wait_for_line(running, "SMTP response delay: 1 sec")
+        running.signal(signal.SIGTERM)
+        assert client.rest() == b"250 Ok\r\n"
+        with ends_soon(running):
+            pass
+
+
+def test_sigterm_does_not_wait_for_the_client_of_a_long_poll() -> None:
+    with observed(f"-shutdownTimeout={LONG}") as running, long_poll(running, 1) as waiting, ends_soon(running):
+        running.signal(signal.SIGTERM)
+        assert body_of(waiting.rest())["complete"] is False
+
+
+def test_sigterm_loses_nothing_of_a_last_reply_that_is_read_late() -> None:
+    reply = "250 " + "x" * 50_000
+    with observed(f"-shutdownTimeout={LONG}", f"-msgNoopReceived={reply}") as running, running.client() as client:
+        assert running.process.stdout is not None
+        log = Reader(running.process.stdout.fileno())
+        send_until_not_read_from(running, client, b"NOOP\r\n" * 1000)
+        running.signal(signal.SIGTERM)
+        log.wait_for(b"shutdown mode")
+        a_second_passes()
+        client.sock.setblocking(True)
+        assert {*client.rest().splitlines(keepends=True)} == {f"{reply}\r\n".encode()}
+        begun = time.monotonic()
+        assert wait_for_exit(running) == 0
+        assert time.monotonic() - begun < SOON
 
 
 def test_a_signal_after_the_stop_changes_nothing() -> None:
