@@ -47,6 +47,8 @@ _STATES = {
     State.HUNG: "nothing, by a rule",
     State.ENDED: "nothing, it has ended",
 }
+_GOING_ON = (State.BODY, State.RESPONSE, State.SECURING)
+"""What a stop lets a session do after a reply."""
 _COMMAND, _DELAY, _CLIENT = "command", "response delay", "client to take replies"
 WAITS = (_COMMAND, *_STATES.values(), _DELAY, _CLIENT)
 """What a session can wait for."""
@@ -153,9 +155,12 @@ class SmtpProtocol:
         return _STATES.get(self._session.state, _COMMAND)
 
     def finish(self) -> None:
-        """End after the reply that is owed; one that is owed none may still give one command."""
-        if self._phase is PLAYING:
-            self._phase = FINISHING
+        """End after the reply that is owed; a client that is owed none is told, or may still give one command."""
+        if self._phase is not PLAYING:
+            return
+        self._phase = FINISHING
+        if self._delay is None and not self._connection.is_blocked:
+            self._pull()
 
     def cut(self) -> None:
         """End now; a reply that is owed is not sent."""
@@ -216,6 +221,8 @@ class SmtpProtocol:
                 if not self._reply(event):
                     return
             elif isinstance(event, events.NeedData):
+                if self._phase is FINISHING and self._session.shut_down():
+                    continue
                 self._await_data()
                 return
             elif isinstance(event, events.ReplyDelayed):
@@ -261,7 +268,7 @@ class SmtpProtocol:
         self._answered = True
         self._response = answer.line
         self._connection.send(answer.wire)
-        if self._phase is FINISHING and self._session.state not in (State.BODY, State.RESPONSE):
+        if self._phase is FINISHING and not self._session.shut_down() and self._session.state not in _GOING_ON:
             self._session.end()
         if self._connection.is_blocked:
             self._connection.set_deadline(self._timeout)

@@ -20,6 +20,9 @@ from .path import Path
 from .status_codes import Say, coded, plainly, with_codes
 from .table import COMMAND, Command, CommandTable
 
+_SHUTTING_DOWN = "421 Service not available, closing transmission channel"
+"""RFC 5321 section 3.8."""
+
 
 class PathCommand(Command):
     """MAIL or RCPT: a row that also checks the parameters behind its path."""
@@ -80,6 +83,7 @@ def extended_table(configuration: Configuration) -> CommandTable:
         line_too_long=say(table.line_too_long.line, "5.5.2"),
         too_many_lines=say(table.too_many_lines.line, "4.7.0"),
         needs_rset=not configuration.speaks_esmtp,
+        shutting_down=say(_SHUTTING_DOWN, "4.3.2") if configuration.speaks_esmtp else None,
         tls_first=configuration.tls == IMPLICIT,
         shown=concealed,
     )

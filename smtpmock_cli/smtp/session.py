@@ -99,6 +99,18 @@ class Session(Dialogue):
             self._pending.append(events.INPUT_ENDED)
         self.end()
 
+    def shut_down(self) -> bool:
+        """Tell the client that the server shuts down, and end; returns False where that is not the moment.
+
+        It is once all replies are out, unless the client awaits none (RFC 5321 section 3.8): amid a body, which
+        it may finish, or a TLS handshake, or hung by a rule.
+        """
+        reply = self.table.shutting_down
+        if reply is None or self.state in (_BODY, _SECURING, _HUNG, _ENDED):
+            return False
+        self.reply(reply, ends=True)
+        return True
+
     def next_event(self) -> Event:
         """The next thing to do or to know; NEED_DATA where the peer has to go on first."""
         pending = self._pending

@@ -119,5 +119,7 @@ class CommandTable(_Row):
     """Whether a message after a complete one needs RSET between them."""
     tls_first: bool = False
     """Whether a TLS handshake comes before the greeting."""
+    shutting_down: Reply | None = None
+    """What a client that waits for a reply, or could, is told when the server shuts down; None tells it nothing."""
     shown: Callable[[str], str] | None = None
     """What a line that is no command is shown as, where it may hold what is not to be shown."""
