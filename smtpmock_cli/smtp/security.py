@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from ..configuration import AUTH_MECHANISMS, REQUIRED, STARTTLS, Configuration
+from ..configuration import AUTH_MECHANISMS, IMPLICIT, REQUIRED, STARTTLS, Configuration
 from ..message import Message
 from . import grammar, transaction
 from .auth import Auth
@@ -17,6 +17,18 @@ _WITHOUT_TLS = ("EHLO", "STARTTLS", "NOOP", "QUIT")
 """What is answered before TLS even where that is required (RFC 3207 section 4)."""
 _WITHOUT_AUTH = (*_WITHOUT_TLS, "AUTH", "HELO", "RSET")
 """What is answered before AUTH even where that is required (RFC 4954 section 6)."""
+
+
+class AuthCommand(Command):
+    """AUTH: it needs EHLO before it, which has to come again in TLS (RFC 3207 section 4.2)."""
+
+    before_ehlo: Reply
+    before_ehlo_in_tls: Reply
+
+    def judge(self, message: Message, argument: str | None) -> tuple[Reply, bool]:
+        if not message.helo:
+            return (self.before_ehlo_in_tls if message.tls else self.before_ehlo), False
+        return super().judge(message, argument)
 
 
 def verbs(configuration: Configuration) -> list[str]:
@@ -93,7 +105,9 @@ def _auth(configuration: Configuration, say: Say) -> Command:
         not_base64=say("501 Response is not valid base 64", "5.5.2"),
         not_offered=say("504 Authentication mechanism is not offered", "5.5.4"),
     )
-    return Command(
+    before_ehlo = say("503 Bad sequence of commands. AUTH should be used after EHLO", "5.5.1")
+    again = say("503 Bad sequence of commands. EHLO should be used again after STARTTLS", "5.5.1")
+    return AuthCommand(
         on="auth",
         forgets=transaction.forget_nothing,
         in_sequence=_may_auth,
@@ -106,6 +120,8 @@ def _auth(configuration: Configuration, say: Say) -> Command:
         delay=configuration.response_delay_auth,
         by_verb=True,
         plays=auth.play,
+        before_ehlo=before_ehlo,
+        before_ehlo_in_tls=before_ehlo if configuration.tls == IMPLICIT else again,
     )
 
 

@@ -183,6 +183,28 @@ def test_it_is_offered_by_each_of_its_settings() -> None:
     assert play(EHLO + PROVEN).replies[-1][:3] == "502"
 
 
+AFTER_EHLO = "503 Bad sequence of commands. AUTH should be used after EHLO"
+ONCE = "503 Bad sequence of commands. AUTH should be used once, before MAIL FROM"
+
+
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [
+        (b"", AFTER_EHLO),
+        (b"NOOP\r\n", AFTER_EHLO),
+        (b"EHLO\r\n", AFTER_EHLO),
+        (EHLO + b"EHLO x\r\n", AFTER_EHLO),
+        (EHLO + PROVEN, ONCE),
+        (EHLO + MAIL, ONCE),
+    ],
+)
+def test_out_of_sequence_the_reply_says_why(before: bytes, reason: str) -> None:
+    assert play(before + PROVEN, Configuration(auth_users=USERS)).replies[-1] == reason
+    coded = Configuration(auth_users=USERS, extensions=["ENHANCEDSTATUSCODES"], multiple_rcptto=True)
+    if b"EHLO x" not in before:  # one label is a domain then
+        assert play(before + PROVEN, coded).replies[-1] == reason.replace("503 ", "503 5.5.1 ")
+
+
 @pytest.mark.parametrize("mode", ["starttls", "required", "implicit"])
 def test_in_plaintext_where_tls_is_required_it_is_not_offered(mode: str) -> None:
     table = command_table(Configuration(auth_users=["a:b"], tls_cert="unread.pem", tls_mode=mode))

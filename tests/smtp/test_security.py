@@ -14,6 +14,8 @@ from smtpmock_cli.smtp.session import Session
 from tests.helpers import ENVELOPE, HELO, MAIL, RCPT, TRANSACTION, Played, pull, script
 
 EHLO = b"EHLO example.com\r\n"
+AUTH = b"AUTH PLAIN AGpvZQBzZWNyZXQ=\r\n"
+"""By joe, whose password is secret."""
 
 
 def configured(mode: str = "starttls", **settings: Any) -> Configuration:
@@ -69,6 +71,27 @@ def test_it_drops_what_came_in_plaintext_behind_it() -> None:
     pull(session, played)
     assert played.replies[-1][:3] == "502"
     assert not session.message.mailfrom_request
+
+
+@pytest.mark.parametrize("before", [b"", b"EHLO\r\n", b"NOOP\r\n", EHLO + b"EHLO x y\r\n"])
+@pytest.mark.parametrize("mode", ["starttls", "required"])
+def test_auth_in_tls_has_to_wait_for_another_ehlo(mode: str, before: bytes) -> None:
+    settings = configured(mode, auth_users=["joe:secret"])
+    played = secured(EHLO + b"STARTTLS\r\n", before + AUTH + EHLO + AUTH, settings)
+    assert played.replies[-3:-2] == ["503 Bad sequence of commands. EHLO should be used again after STARTTLS"]
+    assert played.replies[-1] == "235 Authentication successful"
+
+
+def test_auth_before_starttls_has_to_wait_for_the_first() -> None:
+    settings = configured(auth_users=["joe:secret"])
+    _, played = begun(settings, AUTH, byte_by_byte=True)
+    assert played.replies[-1] == "503 Bad sequence of commands. AUTH should be used after EHLO"
+
+
+def test_auth_in_implicit_tls_has_to_wait_for_the_first() -> None:
+    played = secured(b"", AUTH + EHLO + AUTH, configured("implicit", auth_users=["joe:secret"]))
+    assert played.replies[1] == "503 Bad sequence of commands. AUTH should be used after EHLO"
+    assert played.replies[-1] == "235 Authentication successful"
 
 
 def test_implicit_tls_comes_before_the_greeting() -> None:
