@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .message import Message
 
 
+SHORTAGES = (ImportError, MemoryError, OSError, RuntimeError, SystemError)
+"""What a lack of descriptors or memory comes to, depending on who meets it: an import, C code, a library, or ours."""
+
+
 class SmtpMockError(Exception):
     """The root: catches everything that this package raises on purpose."""
 
@@ -41,6 +45,8 @@ class WaitTimeoutError(SmtpMockError, TimeoutError):
 
 def reason(error: Exception) -> str:
     """Why something could not be done, as the log has it: the operating system's word, in lower case."""
+    if isinstance(error, (MemoryError, SystemError)):  # the interpreter may lose the one, which is then the other
+        return "out of memory"
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 

@@ -2,11 +2,13 @@
 
 Invariants: the first thing wrong on the line, from the left, is what is reported, in the words of
 Go's flag package; ``-h`` counts only if nothing before it is wrong; flags end at the first word that
-is none, and at ``--``.
+is none, and at ``--``; an empty argument where a flag or a word could be means nothing. Errors repeat an
+argument's bytes as they came, whatever the locale.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,6 +26,10 @@ _BOOLEANS = {"1": True, "t": True, "T": True, "TRUE": True, "true": True, "True"
 }  # fmt: skip
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r"}
 _ESCAPES |= {"\t": "\\t", "\v": "\\v"}
+
+
+class HelpRequested(Exception):  # noqa: N818 - it is not an error
+    """``-h`` or ``-help``."""
 
 
 class GoType(click.ParamType[Any]):
@@ -125,6 +131,10 @@ class GoRules(GoType):
         return self._read.get(value, ())
 
 
+def _is_flag(argument: str) -> bool:
+    return len(argument) > 1 and argument.startswith("-")
+
+
 def _integer(text: str) -> int | None:
     """Go's integer: an optional sign, a base by prefix, a leading 0 for octal, underscores between digits."""
     digits = text[1:] if text[:1] in ("+", "-") else text
@@ -222,13 +232,14 @@ class GoCommand(click.Command):
         """Bring the line into the one form that Go and Click share, ``-flag value``, and parse it."""
         shared: list[str] = []
         rest = list(args)
-        while rest and len(rest[0]) > 1 and rest[0].startswith("-"):
+        while rest and (not rest[0] or _is_flag(rest[0])):
             argument = rest.pop(0)
             if argument == "--":
                 break
-            shared += self._in_shared_form(ctx, argument, rest)
+            if argument:
+                shared += self._in_shared_form(ctx, argument, rest)
         self.params = [*self._given.values()]
-        words = super().parse_args(ctx, [*shared, "--", *rest])
+        words = super().parse_args(ctx, [*shared, "--", *filter(None, rest)])
         for option in self._given.values():
             for setting in option.settings:
                 ctx.params[setting.field] = ctx.params[option.settings[0].field]
@@ -238,12 +249,11 @@ class GoCommand(click.Command):
     def _in_shared_form(self, ctx: click.Context, argument: str, rest: list[str]) -> tuple[str, str]:
         flag, equals, value = argument.removeprefix("-").removeprefix("-").partition("=")
         if not flag or flag.startswith("-"):
-            raise click.UsageError(f"bad flag syntax: {argument}")
+            raise click.UsageError(f"bad flag syntax: {in_utf8(argument)}")
         if flag not in _SETTINGS and flag != _VERSION:
             if flag in ("h", "help"):
-                click.echo(self.get_help(ctx), err=True)
-                ctx.exit(0)
-            raise click.UsageError(f"flag provided but not defined: -{flag}")
+                raise HelpRequested
+            raise click.UsageError(f"flag provided but not defined: -{in_utf8(flag)}")
         option = self._given[flag] = self._given.get(flag) or _option(flag)
         if not equals:
             if option.is_boolean:
@@ -277,9 +287,17 @@ def in_flags(text: str) -> str:
     return re.sub(r"\w+", lambda word: flags.get(word[0], word[0]), text)
 
 
-def quote(text: str) -> str:
-    """The text as Go's ``%q`` writes it."""
-    return '"' + "".join(_ESCAPES.get(character) or _quoted(character) for character in text) + '"'
+def in_utf8(argument: str) -> str:
+    """An argument, or a text with parts of one, decoded as UTF-8, and not by the locale."""
+    try:
+        return os.fsencode(argument).decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # the locale did not decode it: a caller of main() did
+        return argument
+
+
+def quote(argument: str) -> str:
+    """The argument as Go's ``%q`` writes it."""
+    return '"' + "".join(_ESCAPES.get(character) or _quoted(character) for character in in_utf8(argument)) + '"'
 
 
 def _quoted(character: str) -> str:

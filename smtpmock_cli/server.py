@@ -7,16 +7,16 @@ the sessions end → deadline → cut; everything but the public methods runs in
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Self
 
 from .configuration import Configuration
-from .errors import ServerStartError, ServerStateError, internal_error
+from .errors import SHORTAGES, ServerStartError, ServerStateError, internal_error, reason
 from .log import Log
 from .message import Message
-from .net.listener import Listener, listen, raise_descriptor_limit_soon
+from .net.listener import OUT_OF_RESOURCES, Listener, listen, raise_descriptor_limit_soon
 from .net.loop import Loop
 from .net.signals import stop_signals
 from .sessions import Sessions
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _LAST_PATIENCE = 1.0
 """Seconds that the last answers over HTTP have to be taken."""
+_SMTP = "SMTP mock server"
 _STOPPED = "SMTP mock server was stopped successfully"
 _FORCED = "SMTP mock server was force stopped by timeout"
 
@@ -190,19 +191,36 @@ class Server:
         if self._thread is not None or self._state is not _State.STOPPED:
             raise ServerStateError("the server is running already")
         self._log = Log(None, None)
-        self._loop = Loop(write_log=self._log.flush, on_error=self._log_internal_error)
-        self._log.when_writable = self._loop.when_writable
         self._listeners = []
         self._port_file = self._site = None
         self._early = []
         keep = self._deliveries.take if self._deliveries is not None else None
-        self._sessions = Sessions(self._loop, self._log, self.configuration, keep, self._connection_ended)
+        with self._start_errors():
+            self._loop = Loop(write_log=self._log.flush, on_error=self._log_internal_error)
+            self._log.when_writable = self._loop.when_writable
+            try:
+                self._sessions = Sessions(self._loop, self._log, self.configuration, keep, self._connection_ended)
+            except BaseException:
+                self._loop.close()
+                raise
+
+    @contextmanager
+    def _start_errors(self) -> Iterator[None]:
+        """Make a start error of whatever a lack of descriptors or memory comes to."""
+        try:
+            yield
+        except ServerStartError:
+            raise
+        except SHORTAGES as error:
+            raise _start_error(_SMTP, self.configuration.port_number, reason(error)) from error
 
     def _open(self) -> None:
         try:
-            self._start_listening()
+            with self._start_errors():
+                self._start_listening()
         except ServerStartError as failure:
-            self._log.error(str(failure))
+            with suppress(MemoryError):  # it is raised all the same
+                self._log.error(str(failure))
             self._close()
             raise
         self._state = _State.RUNNING
@@ -213,7 +231,7 @@ class Server:
         if self._deliveries is not None:
             self._deliveries.write_to(wanted.messages_file, self._log.error)
         self._tls_authority = self._sessions.load_certificate()
-        smtp = self._listen("SMTP mock server", wanted.host_address, wanted.port_number, self._sessions.accept)
+        smtp = self._listen(_SMTP, wanted.host_address, wanted.port_number, self._sessions.accept)
         self._port_number = smtp.port
         self._sessions.server_address = smtp.host
         self._http_port_number = port = wanted.http_port
@@ -223,12 +241,15 @@ class Server:
             from .port_file import PortFile  # only here, as above
 
             self._port_file = PortFile(wanted.port_file, smtp=self._port_number, http=self._http_port_number)
+        for listener in self._listeners:
+            listener.reserve()
 
     def _listen(self, what: str, host: str, port: int, accepted: Accepted) -> Listener:
         try:
             sock = listen(host, port)
         except (OSError, OverflowError, ValueError) as error:
-            raise ServerStartError(f"Failed to start {what} on port: {port}") from error
+            is_short = getattr(error, "errno", None) in OUT_OF_RESOURCES
+            raise _start_error(what, port, reason(error) if is_short else "") from error
         listener = Listener(self._loop, sock, accepted, self._log.error)
         self._listeners.append(listener)
         self._log.info(f"{what} started on port: {listener.port}")
@@ -341,3 +362,8 @@ def _site_class() -> type[Site]:
     from .control.site import Site
 
     return Site
+
+
+def _start_error(what: str, port: int, why: str) -> ServerStartError:
+    """In go-smtp-mock's words, which say why only where that has to do with neither the address nor the port."""
+    return ServerStartError(f"Failed to start {what} on port: {port}" + (f": {why}" if why else ""))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,10 +15,12 @@ import pytest
 from smtpmock_cli import Configuration, Server
 from smtpmock_cli.smtp.session import LINE_LIMIT
 from smtpmock_cli.smtp.transaction import RECIPIENT_LIMIT
-from tests.faults.observed import assert_serves, peer, wait_for_exit
-from tests.helpers import ENVELOPE, PATIENCE, RCPT, ROOT, Client, daemon, play
+from tests.faults.observed import MARGIN, a_second_passes, assert_serves, peer, wait_for_exit
+from tests.faults.test_start import limited
+from tests.frozen.processes import linux
+from tests.helpers import ENVELOPE, PATIENCE, PROGRAM, RCPT, ROOT, Client, daemon, play
 from tests.soak import procfs
-from tests.test_cli import posix, run, wait_for_line
+from tests.test_cli import FORCED, STAMP, continue_after_a_moment, posix, run, wait_for_line
 from tests.test_server import has_ipv6
 
 ROWS: dict[str, Callable[..., Any]] = {}
@@ -135,6 +139,13 @@ def test_word_that_is_no_flag() -> None:
     assert run("-v", "false").returncode == 0
 
 
+@row('an empty argument (`"$EXTRA"`)')
+def test_an_empty_argument() -> None:
+    with daemon("", "-failFast", "") as running, running.client() as client:
+        assert client.ask(b"MAIL FROM:<>\r\n")[:3] == "503"
+        assert client.rest() == b"", "the flag behind it counts"
+
+
 @row("negative numbers; a port over 65535")
 @pytest.mark.parametrize(
     ("flag", "code", "message"),
@@ -187,6 +198,69 @@ def test_a_signal_of_the_c_library() -> None:
     with daemon() as running:
         running.signal(33)
         assert wait_for_exit(running) == -33
+
+
+@row("too few descriptors, or too little memory, to start")
+@linux
+def test_too_little_to_start_with() -> None:
+    """One number of descriptors; others, and memory, are in tests/faults/test_start.py."""
+    with limited(PROGRAM, "RLIMIT_NOFILE", 7, "-port=0") as process:
+        errors = process.communicate(timeout=PATIENCE)[1].decode()
+    assert process.returncode == 1
+    assert re.fullmatch(f"{STAMP} Failed to start SMTP mock server on port: 0: too many open files\n", errors)
+
+
+@row("`-v` where stdout is closed or full")
+@posix
+def test_a_version_that_cannot_be_written() -> None:
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", *PROGRAM, "-v"]
+    done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+@row("a client that goes on writing after the server has closed")
+def test_a_client_that_goes_on_writing() -> None:
+    with Server() as server, Client(server.port_number) as client:
+        client.send(b"QUIT\r\n")
+        assert client.rest() == b"221 Closing connection\r\n"
+        begun = time.monotonic()
+        with pytest.raises(ConnectionError):
+            write_on(client)
+        assert 1 < time.monotonic() - begun < 2 + MARGIN
+
+
+def write_on(client: Client) -> None:
+    """A byte now and then, until that fails."""
+    for _ in range(1000):
+        client.send(b"x")
+        continue_after_a_moment()
+
+
+@row("`-sessionTimeout` in a body")
+def test_timeout_in_a_body() -> None:
+    with Server(Configuration(session_timeout=2)) as server, Client(server.port_number) as client:
+        client.send(ENVELOPE)
+        assert [client.read() for _ in range(3)] == ["250 Received"] * 3
+        a_second_passes()
+        assert client.ask(b"DATA\r\n")[:3] == "354"
+        a_second_passes()
+        assert client.ask(b"x\r\n.\r\n") == "250 Received", "more than 2 s after DATA was awaited"
+
+
+@row("a reply of several lines, in the log")
+def test_a_reply_of_several_lines() -> None:
+    with daemon("-msgNoopReceived=250-one\r\n250 two") as running, running.client() as client:
+        client.ask(b"NOOP\r\n")
+        wait_for_line(running, "SMTP response: 250-one")
+        wait_for_line(running, "SMTP response: 250 two")
+
+
+@row("a forced stop, in the log")
+@posix
+def test_a_forced_stop() -> None:
+    with daemon("-shutdownTimeout=1") as running, running.client(), running.client():
+        running.signal(signal.SIGTERM)
+        assert running.finish()[1][-3:] == ["INFO: SMTP session finished"] * 2 + [FORCED]
 
 
 @row("messages of the binary")

@@ -96,6 +96,67 @@ def test_first_thing_wrong_from_the_left_is_reported(arguments: list[str], first
     assert (done.returncode, done.stdout, done.stderr.splitlines()[0]) == (2, "", first_line)
 
 
+CANNOT_START = "Failed to start SMTP mock server on port: 99999"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "first_line"),
+    [
+        (["-port=99999", ""], 1, CANNOT_START),
+        (["", "-port=99999"], 1, CANNOT_START),
+        (["", "", "-port", "99999", "", ""], 1, CANNOT_START),
+        (["-failFast", "", "-port=99999"], 1, CANNOT_START),
+        (["-port=99999", "--", ""], 1, CANNOT_START),
+        (["-host", "", "-port=99999"], 1, CANNOT_START),
+        (["", "word"], 2, "unexpected argument: word"),
+        (["-log", "", "--", "", "-v"], 2, "unexpected argument: -v"),
+        (["", "-foo"], 2, "flag provided but not defined: -foo"),
+        (["-port", ""], 2, 'invalid value "" for flag -port: parse error'),
+        (["", "-h", "-foo"], 0, "Usage: smtpmock [flags]"),
+    ],
+)
+def test_an_empty_argument_is_nothing(arguments: list[str], code: int, first_line: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.splitlines()[0].endswith(first_line)
+
+
+LOCALES: list[dict[str, str]] = [
+    {},
+    {"LC_ALL": "C"},
+    {"LC_ALL": "POSIX"},
+    {"LC_ALL": "C.UTF-8"},
+    {"PYTHONIOENCODING": "ascii:strict"},
+    {"PYTHONIOENCODING": "utf-16"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    {"LC_ALL": "C", "PYTHONUTF8": "1"},
+]
+
+
+@posix
+@pytest.mark.parametrize("locale", LOCALES, ids=lambda locale: " ".join(locale.values()))
+@pytest.mark.parametrize(
+    ("argument", "first_line"),
+    [
+        (b"-foo\xff\xc3\xa9", b"flag provided but not defined: -foo\xff\xc3\xa9"),
+        (b"word\xed\xa0\x80\xe2\x80\xa8", b"unexpected argument: word\xed\xa0\x80\xe2\x80\xa8"),
+        (b"---\xff=\xc3\xa9", b"bad flag syntax: ---\xff=\xc3\xa9"),
+        (b"-port=\xff\xc3\xa9", b'invalid value "\\xff\xc3\xa9" for flag -port: parse error'),
+        (b"-messagesFile=/\xff\xc3\xa9/x", b"Failed to write messages file /\xff\xc3\xa9/x: no such file or directory"),
+        (b"-portFile=/\xff\xc3\xa9/x", b"Failed to write port file /\xff\xc3\xa9/x: no such file or directory"),
+        (b"-tlsCert=/\xff\xc3\xa9", b"Failed to load TLS certificate /\xff\xc3\xa9: no such file or directory"),
+        (b"-rules=/\xff\xc3\xa9", b'invalid value "/\\xff\xc3\xa9" for flag -rules: no such file or directory'),
+    ],
+)
+def test_an_error_repeats_an_arguments_bytes(argument: bytes, first_line: bytes, locale: dict[str, str]) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name != "LANG" and name[:3] != "LC_"}
+    done = subprocess.run(
+        [*PROGRAM, argument], cwd=ROOT, env=inherited | locale, capture_output=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode in (1, 2)
+    assert done.stderr.split(b"\n")[0].endswith(first_line)
+
+
 def test_usage_lists_every_flag_in_eighty_columns() -> None:
     usage = run("-h").stderr
     assert max(len(line) for line in usage.splitlines()) <= 80

@@ -9,6 +9,9 @@ import pytest
 
 from tests.helpers import PATIENCE, ROOT
 
+LOAD = "from smtpmock_cli.__main__ import load; load()"
+"""All that the command imports."""
+
 
 def told_by(code: str) -> str:
     """What a fresh interpreter prints for this code."""
@@ -21,9 +24,7 @@ def told_by(code: str) -> str:
 
 @pytest.mark.parametrize("name", ["datetime", "gettext", "inspect", "threading", "typing", "uuid"])
 def test_who_imports_a_spared_module_later_gets_the_real_one(name: str) -> None:
-    code = (
-        f"import smtpmock_cli.__main__, sys; assert {name!r} not in sys.modules; import {name}; print({name}.__file__)"
-    )
+    code = f"{LOAD}; import sys; assert {name!r} not in sys.modules; import {name}; print({name}.__file__)"
     assert told_by(code).endswith(f"{name}.py")
 
 
@@ -33,7 +34,7 @@ def test_the_package_leaves_other_peoples_modules_alone() -> None:
 
 
 def test_a_module_that_is_there_already_stays() -> None:
-    code = "import inspect, typing, smtpmock_cli.__main__, click; print(click.core.inspect is inspect)"
+    code = f"import inspect, typing; {LOAD}; import click; print(click.core.inspect is inspect)"
     assert told_by(code) == "True"
 
 
@@ -52,10 +53,8 @@ def test_a_module_that_is_there_already_stays() -> None:
     ],
 )
 def test_what_was_spared_is_there_when_it_is_used(use: str, result: str) -> None:
-    assert told_by(f"import smtpmock_cli.__main__, click; print({use})") == result
+    assert told_by(f"{LOAD}; import click; print({use})") == result
 
 
 def test_garbage_is_collected_again_after_the_start() -> None:
-    assert (
-        told_by("import smtpmock_cli.__main__, gc; print(gc.isenabled(), gc.get_freeze_count() > 1000)") == "True True"
-    )
+    assert told_by(f"{LOAD}; import gc; print(gc.isenabled(), gc.get_freeze_count() > 1000)") == "True True"

@@ -24,9 +24,12 @@ _RETRY_AFTER = 0.1
 """Seconds; a descriptor may come free in a part of the process that tells nobody."""
 _RESERVED = 8
 """Descriptors that are not for connections; of fewer than twice as many, half."""
+_FEWEST = 2
+"""With fewer, no session could be served: one is the connection's, one a module's that the session needs."""
 _SOON = 0.05
 """Seconds after which a start can do what the first greeting need not wait for."""
-_OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+"""Why a call fails that would succeed at another time."""
 _MACOS_MOST = 10_240
 """Descriptors that macOS allows where it says that there is no limit."""
 _ANY_ADDRESS = ("", "0", "0.0.0.0", "::")
@@ -43,8 +46,10 @@ def raise_descriptor_limit_soon(loop: Loop) -> None:
 def _raise_descriptor_limit() -> None:
     if sys.platform == "win32":
         return
-    import resource  # only here: Windows has none
-
+    try:
+        import resource  # only here: Windows has none
+    except (ImportError, MemoryError, OSError):  # no descriptor is left for it, or no memory
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == hard:
         return
@@ -158,7 +163,9 @@ class Listener:
         self._accepted = accepted
         self._trouble = trouble
         self._retry: Timer | None = None
-        self._reserved_from = self._reservation()
+        self._lowest = 0
+        """The first descriptor that was free when all listeners were open."""
+        self._reserved_from = sys.maxsize
         self._is_tight = False
         self._watch = loop.watch(sock, self._accept, self._accept_failed)
         self._watch.wait_for(READ)
@@ -173,6 +180,19 @@ class Listener:
     def port(self) -> int:
         port: int = self._sock.getsockname()[1]
         return port
+
+    def reserve(self) -> None:
+        """Keep some descriptors for what is not a connection, now that everything else is open.
+
+        :raises OSError: too few are left.
+        """
+        limit = _descriptor_limit()
+        if limit == sys.maxsize:
+            return
+        self._lowest = self._next_descriptor()
+        if limit - self._lowest < _FEWEST:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        self._reserved_from = self._reservation()
 
     def resume(self) -> None:
         """A descriptor came free; harmless where accepting had not paused."""
@@ -199,7 +219,7 @@ class Listener:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _OUT_OF_RESOURCES:
+                if error.errno in OUT_OF_RESOURCES:
                     self._pause(error.errno)
                     return
                 continue  # the peer left between connecting and being accepted
@@ -238,16 +258,23 @@ class Listener:
         """Whether the next connection would get a descriptor that is for connections."""
         self._reserved_from = self._reservation()  # it may have been raised
         try:
-            fd = os.dup(self._sock.fileno())
+            return self._next_descriptor() < self._reserved_from
         except OSError:
             return False
+
+    def _next_descriptor(self) -> int:
+        """The lowest that is free.
+
+        :raises OSError: none is.
+        """
+        fd = os.dup(self._sock.fileno())
         os.close(fd)
-        return fd < self._reserved_from
+        return fd
 
     def _reservation(self) -> int:
         """The first number that is not for connections."""
         limit = _descriptor_limit()
-        return limit - min(_RESERVED, (limit - self._sock.fileno()) // 2)
+        return limit - min(_RESERVED, (limit - self._lowest) // 2)
 
 
 def _descriptor_limit() -> int:

@@ -129,7 +129,11 @@ class Loop:
         self._running = False
         self._on_signal: Callable[[int], None] | None = None
         self._on_signal_error = self.on_error
-        self._wake_receiver, self._wake_sender = _wake_pair()
+        try:
+            self._wake_receiver, self._wake_sender = _wake_pair()
+        except OSError:
+            self.selector.close()
+            raise
         self.watch(self._wake_receiver, self._woken).wait_for(READ)
 
     def watch(self, sock: socket.socket, callback: Callback, on_error: OnError | None = None) -> Watch:

@@ -379,7 +379,7 @@ def test_self_signed(name: str) -> None:
 
 
 def test_without_the_library_that_makes_certificates() -> None:
-    code = "import sys; sys.modules['trustme'] = None; from smtpmock_cli.cli import main; sys.exit(main())"
+    code = "import sys; sys.modules['trustme'] = None; from smtpmock_cli.__main__ import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "-tlsSelfSigned"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout) == (1, "")
