@@ -41,3 +41,4 @@ class StartImporter:
 
 
 sys.meta_path.insert(0, StartImporter)
+sys.excepthook = sys.__excepthook__  # from here on, the program itself says what goes wrong

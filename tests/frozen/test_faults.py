@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.faults.observed import MARGIN, assert_heeds_one_signal, assert_serves, wait_for_exit
 from tests.faults.test_descriptors import IPV6_LITERAL, LIVE, crowd, few
+from tests.faults.test_start import (
+    FLAGS_AND_CODES,
+    assert_has_full_device,
+    assert_says_that_memory_is_short,
+    serves_or_says_why,
+    without_memory,
+)
 from tests.faults.test_unread_pipe import send_commands
-from tests.helpers import TRANSACTION, Client, free_port
-from tests.test_cli import posix, wait_for_error
+from tests.helpers import PATIENCE, TRANSACTION, Client, free_port
+from tests.test_cli import STAMP, posix, wait_for_error
 from tests.test_files import records
 
 from .processes import linux, listening, processes_with
@@ -71,3 +83,52 @@ def test_a_pipe_that_nobody_reads_does_not_hold_up_the_end(program: Path) -> Non
 def test_a_signal_after_the_stop_changes_nothing(program: Path) -> None:
     with listening(program) as running:
         assert_heeds_one_signal(running)
+
+
+@linux
+@pytest.mark.parametrize("flags", [(), ("-httpPort=0",)], ids=str)
+def test_with_few_descriptors_it_serves_or_says_why_not(program: Path, flags: tuple[str, ...]) -> None:
+    serving = [serves_or_says_why([str(program)], descriptors, *flags) for descriptors in range(4, 16)]
+    assert serving == sorted(serving)
+    assert (serving[0], serving[-1]) == (False, True)
+
+
+@linux
+def test_with_little_memory_it_says_why_it_cannot_start(program: Path) -> None:
+    assert_says_that_memory_is_short(without_memory([str(program)]))
+
+
+@pytest.mark.parametrize(("flags", "code"), FLAGS_AND_CODES, ids=str)
+def test_without_a_stream_to_speak_to_the_exit_code_speaks(program: Path, flags: list[str], code: int) -> None:
+    assert_has_full_device("/dev/full")
+    command = ["sh", "-c", 'exec "$@" >/dev/full 2>/dev/full', "sh", str(program), *flags]
+    assert subprocess.run(command, timeout=PATIENCE).returncode == code
+
+
+def test_a_version_that_cannot_be_written_is_one_clear_error(program: Path) -> None:
+    assert_has_full_device("/dev/full")
+    command = ["sh", "-c", 'exec "$@" >/dev/full', "sh", str(program), "-v"]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert re.fullmatch(f"{STAMP} Failed to write the version: no space left on device\n", done.stderr)
+
+
+@linux
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"a \xed\xa0\x80 b", b"\xc3", "Grüße".encode()], ids=repr)
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_folder_may_be_called_anything(program: Path, tmp_path: Path, name: bytes, locale: str) -> None:
+    """In a file system that stores any bytes; the bootloader wants UTF-8."""
+    folder = tmp_path / os.fsdecode(name)
+    folder.mkdir()
+    shutil.copy(program, folder)
+    shutil.copytree(program.with_name("smtpmock-files"), folder / "smtpmock-files", symlinks=True)
+    http_port = free_port()
+    environment = os.environ | {"LC_ALL": locale}
+    with listening(str(folder / program.name), f"-httpPort={http_port}", env=environment) as running:
+        assert_serves(running)
+        with Client(http_port, greeted=False) as request:
+            request.send(LIVE)
+            assert request.rest().endswith(b"ok"), "which needs modules that are not of the start"
+        running.signal(signal.SIGTERM)
+        code, _, errors = running.finish()
+    assert (code, errors) == (0, [])
