@@ -22,7 +22,10 @@ def main(arguments: list[str] | None = None) -> int:
         from smtpmock_cli.cli import prepare, serve
 
         prepared = prepare(sys.argv[1:] if arguments is None else arguments)
-    except _SHORTAGES as error:
+    except Exception as error:
+        # During the import, it comes as anything: without memory, the compiler has raised a ValueError.
+        if "smtpmock_cli.cli" in sys.modules and not isinstance(error, _SHORTAGES):
+            raise
         why = _reason(error)
     else:
         return prepared if isinstance(prepared, int) else serve(prepared)

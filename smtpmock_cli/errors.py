@@ -2,7 +2,8 @@
 
 SmtpMockError
 ├── ConfigurationError   a setting has a wrong type or value (also a ValueError)
-├── ServerStartError     an address cannot be listened on, or a file not written (also an OSError)
+├── ServerStartError     an address cannot be listened on, a file not written, or descriptors or memory are short
+│                        (also an OSError)
 ├── ServerStateError     started twice, or stopped while not running
 └── WaitTimeoutError     fewer messages than asked for in time (also a TimeoutError)
 """
@@ -28,7 +29,7 @@ class ConfigurationError(SmtpMockError, ValueError):
 
 
 class ServerStartError(SmtpMockError, OSError):
-    """The server cannot listen, or cannot write a file; ``__cause__`` is the operating system's reason."""
+    """The server cannot listen, or lacks something else; ``__cause__`` is the operating system's reason."""
 
 
 class ServerStateError(SmtpMockError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -111,6 +110,7 @@ def test_host_without_brackets(host: str) -> None:
 
 
 @row("`-host=127.1`, `-host=0x7f000001` and other numbers that the system's resolver takes for an IPv4 address")
+@posix
 @pytest.mark.parametrize("host", ["127.1", "0x7f000001"])
 def test_host_as_a_number(host: str) -> None:
     with daemon(f"-host={host}") as running, Client(running.port) as client:
@@ -190,9 +190,8 @@ def test_a_signal_of_a_crash() -> None:
 
 
 @row("signal 33, which the C library keeps for itself")
+@linux
 def test_a_signal_of_the_c_library() -> None:
-    if sys.platform != "linux":
-        pytest.skip("the signal is one of Linux's C libraries")
     with pytest.raises(OSError, match="Invalid argument"):
         signal.signal(33, signal.SIG_IGN)
     with daemon() as running:

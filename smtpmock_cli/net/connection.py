@@ -305,7 +305,8 @@ class Connection:
         except OSError:  # the peer is gone already
             self.cut()
             return
-        self.set_deadline(self._linger)
+        if self._linger < _LINGER:
+            self.set_deadline(self._linger)
         self._rearm()
 
     def _fail(self, error: OSError, *, sending: bool) -> None:
