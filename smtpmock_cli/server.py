@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from .configuration import Configuration
@@ -290,6 +291,10 @@ class Server:
         early, self._early = self._early, []
         for sock, client in early:
             self._site.accept(sock, client)
+        if self._state is _State.STOPPED:
+            # In the iteration after the next, once their requests have been read.
+            finish = partial(self._loop.call_later, 0, self._finish_site, self._stop_at_once)
+            self._loop.call_idle(finish, self._stop_at_once)
 
     def _refuse_early(self, error: Exception) -> None:
         """What answers HTTP cannot be loaded now; the next client may have more luck."""
@@ -297,6 +302,8 @@ class Server:
         early, self._early = self._early, []
         for sock, _ in early:
             sock.close()
+        if self._state is _State.STOPPED:
+            self._loop.stop()
 
     def _log_internal_error(self, error: Exception) -> None:
         with suppress(Exception):  # it may be memory that is wanting, for the log's line too
@@ -345,11 +352,15 @@ class Server:
     def _stopped(self, line: str) -> None:
         self._state = _State.STOPPED
         self._log.info(line)
-        if self._site is not None:
-            self._loop.call_later(_LAST_PATIENCE, self._loop.stop, self._stop_at_once)
-            self._site.finish(self._loop.stop)
-        else:
+        if self._site is None and not self._early:
             self._loop.stop()
+            return
+        self._loop.call_later(_LAST_PATIENCE, self._loop.stop, self._stop_at_once)
+        self._finish_site()
+
+    def _finish_site(self) -> None:
+        if self._site is not None:
+            self._site.finish(self._loop.stop)
 
     def _stop_at_once(self, error: Exception) -> None:
         """What has to stop the server failed: a stop without grace is better than none."""

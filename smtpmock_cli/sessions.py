@@ -177,7 +177,7 @@ class Sessions:
     def finish(self) -> None:
         """Let each session end after the reply that it owes, and wait for nobody's end whose session is over."""
         for session in list(self._playing):
-            session.finish()
+            session.connection.run(session.finish)
         for connection in self._connections:
             connection.hurry()
 

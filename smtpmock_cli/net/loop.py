@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
-Callback = Callable[[], None]
+Callback = Callable[[], object]
 OnError = Callable[[Exception], None]
 
 _TIMERS_WORTH_SWEEPING = 64
