@@ -1,7 +1,8 @@
-"""Search: a query of Mailpit's, and whether a mail meets it.
+"""Search: a query of Mailpit's, and whether a mail matches it.
 
-Invariant: a query is read once, from left to right; a filter of Mailpit's that is not offered here is
-refused, never taken for a text, because what a query finds may be deleted.
+Invariants: a query is read once, from left to right; every term counts, whatever its characters, and quoted
+text is never a filter. What cannot be compared, and a filter of Mailpit's that is not offered here, is refused
+and not skipped, because what a query finds may be deleted.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ class Term(NamedTuple):
 def terms(query: str) -> list[Term]:
     """The conditions of a query, all of which have to be met.
 
-    White space is between them, except in double quotes; ``-`` or ``!`` negates.
+    White space separates them, except in double quotes; ``-`` or ``!`` negates. Empty ones (``""``, ``subject:``)
+    do not count.
 
-    :raises Refusal: 400, a filter is not offered.
+    :raises Refusal: 400, a filter is not offered, or there is nothing in a term that is compared.
     """
-    found = [_term(word.replace('"', "")) for word in _WORD.findall(query)]
-    return [term for term in found if any(map(str.isalnum, term.text))]
+    return [term for word in _WORD.findall(query) if (term := _term(word)).text]
 
 
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
@@ -54,15 +55,27 @@ _WORD = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 
 def _term(word: str) -> Term:
     is_negated = len(word) > 1 and word[0] in "-!"
-    word = word[is_negated:].lower()
-    if word in STATES:
-        return Term(None, STATES[word], is_negated)
-    field, colon, text = word.partition(":")
-    if word == "is:tagged" or (colon and field in _NOT_OFFERED):
+    word = word[is_negated:]
+    plain = word.replace('"', "").lower()
+    field, colon, text = plain.partition(":")
+    # Not: quotes removed first, because then "cc:" in quotes would be a filter, and an empty one.
+    if not colon or '"' in word.partition(":")[0]:
+        return Term(ANYWHERE, _compared(plain, word, is_named='"' in word), is_negated)
+    if plain in STATES:
+        return Term(None, STATES[plain], is_negated)
+    if plain == "is:tagged" or field in _NOT_OFFERED:
         raise Refusal(400, f"the filter {field}: is not offered here")
-    if colon and field in FIELDS:
-        return Term(field, words(text), is_negated)
-    return Term(ANYWHERE, words(word), is_negated)
+    if field in FIELDS:
+        return Term(field, _compared(text, word, is_named=True), is_negated)
+    return Term(ANYWHERE, words(plain), is_negated)
+
+
+def _compared(text: str, word: str, *, is_named: bool) -> str:
+    """A term's text as it is compared; a lone comma or bracket is white space, unless it is asked for by name."""
+    compared = words(text)
+    if is_named and not compared and text.strip():
+        raise Refusal(400, f"a search takes this for white space, so there is nothing to search for: {word}")
+    return compared
 
 
 def meets(wanted: list[Term], text: Callable[[str], str], has: Callable[[str], bool]) -> bool:

@@ -71,7 +71,7 @@ def read_chunks(client: Client) -> Iterator[bytes]:
 def send_mail(server: Server, subject: str = "hi", sender: str = "a@example.com") -> None:
     """A mail, by a real client, stored once this returns."""
     with smtplib.SMTP("127.0.0.1", server.port_number, "example.com", timeout=PATIENCE) as client:
-        client.sendmail(sender, ["b@example.com"], f"Subject: {subject}\r\n\r\nHello.\r\n")
+        client.sendmail(sender, ["b@example.com"], f"Subject: {subject}\r\n\r\nHello.\r\n".encode())
 
 
 def send_mails(server: Server, count: int) -> None:
