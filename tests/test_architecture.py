@@ -51,6 +51,7 @@ LAYERS = (
     ("smtp/table",),
     ("smtp/path", "smtp/body"),
     ("smtp/__init__", "smtp/grammar", "smtp/events", "smtp/transaction", "smtp/occasion", "smtp/concealment"),
+    ("smtp/chance",),
     ("deliveries",),
     ("store", "messages_file", "port_file", "rules_file"),
     ("configuration", "message", "log"),

@@ -216,9 +216,8 @@ def drip(reply: Reply, rate: float) -> list[Event]:
 
 
 def _chance(rule: Rule, seed: int | None, number: int) -> Callable[[], float] | None:
-    """A generator of its own for each rule, so that no other rule changes what it gives."""
     if rule.probability is None:
         return None
-    from random import Random
+    from .chance import generator  # only here: few rules have a probability
 
-    return Random(None if seed is None else seed * 1000 + number).random
+    return generator(seed, f"rule {number}").random

@@ -130,9 +130,9 @@ def _mechanisms(configuration: Configuration) -> Sequence[str]:
 
 
 def _nonce(seed: int | None) -> Callable[[], int]:
-    from random import Random  # only here: few servers have AUTH
+    from .chance import generator  # only here: few servers have AUTH
 
-    return partial(Random(seed).getrandbits, 64)
+    return partial(generator(seed, "AUTH").getrandbits, 64)
 
 
 def _auth_argument(line: str) -> str | None:

@@ -118,6 +118,7 @@ def test_challenges_never_come_twice_but_for_a_seed() -> None:
 
     assert len({*challenges(1)}) == 3
     assert challenges(1) == challenges(1)
+    assert len({*challenges(0), *challenges(1), *challenges(2**63 - 1)}) == 9
 
 
 @pytest.mark.parametrize("begin", [b"AUTH PLAIN\r\n", b"AUTH LOGIN\r\n", b"AUTH LOGIN am9l\r\n"])

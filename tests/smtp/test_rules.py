@@ -91,6 +91,38 @@ def test_when_it_fires(keys: dict[str, Any], fired: str) -> None:
     assert "".join("x" if reply == BUSY else "-" for reply in replies) == fired
 
 
+def draws(seed: int | None, number: int) -> list[bool]:
+    """Whether the nth of rules that fire every other time fires, 64 times."""
+    never = [rule("rset")] * (number - 1)
+    rules = Rules([*never, rule("noop", probability=0.5)], seed, lambda: 0.0, lambda *_: 1)
+    script = rules.script(1, "")
+    return [script.on_command("noop", "NOOP", None, Message()) is not None for _ in range(64)]
+
+
+SEEDS = (0, 1, 2, 10, 11, 100, 999, 1000, 1001, 2**62, 2**63 - 1)
+NUMBERS = (1, 2, 10, 11, 999, 1000, 1001, 1002, 2001, 10_000)
+
+
+def test_no_rule_of_one_seed_fires_as_a_rule_of_another() -> None:
+    assert draws(0, 1001) != draws(1, 1)
+    drawn = {tuple(draws(seed, number)) for seed in SEEDS for number in NUMBERS}
+    assert len(drawn) == len(SEEDS) * len(NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("seed", "number", "expected"),
+    [
+        (0, 1, "37024135cf3fcfaa"),
+        (1, 1, "80423aad12a53192"),
+        (0, 1001, "de82b44172976a54"),
+        (2**63 - 1, 3, "3c0f5f7d10ec033b"),
+    ],
+)
+def test_a_seed_is_the_same_run_on_every_platform_and_python(seed: int, number: int, expected: str) -> None:
+    bits = "".join(str(int(drawn)) for drawn in draws(seed, number))
+    assert f"{int(bits, 2):016x}" == expected
+
+
 def test_the_same_seed_is_the_same_run() -> None:
     def run(seed: int | None) -> list[str]:
         rules = (rule("noop", probability=0.5, reply="451 a"), rule("noop", probability=0.5, reply="451 b"))
