@@ -141,6 +141,7 @@ class Message:
             del record["msg_request"]
         record["mailfrom_parameters"] = _parameter_texts(self.mailfrom_parameters)
         record["rcptto_parameters"] = [_parameter_texts(parameters) for parameters in self.rcptto_parameters]
+        record["chunks"] = self.chunks
         record["tls"] = self.tls
         record["auth"] = self.auth
         record["auth_mechanism"] = self.auth_mechanism

@@ -88,6 +88,7 @@ def _dialogue(message: Message) -> Iterator[str]:
         yield from _exchange(request, response)
     yield from _exchange(message.data_request, message.data_response)
     yield from _exchange("(the body)" if message.msg_response else "", message.msg_response)
+    yield from _exchange(message.rset_request, message.rset_response)
 
 
 def _exchange(request: str, response: str) -> Iterator[str]:

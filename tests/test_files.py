@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from smtpmock_cli import Configuration, Server, ServerStartError
-from tests.control.web import send_mail, send_mails
-from tests.helpers import PATIENCE, TRANSACTION, Client, Daemon, daemon
+from tests.control.web import ask, send_mail, send_mails
+from tests.helpers import ENVELOPE, PATIENCE, TRANSACTION, Client, Daemon, daemon
 from tests.test_cli import run
 
 FULL = Path("/dev/full")
@@ -44,6 +44,17 @@ def test_a_line_for_each_record(tmp_path: Path) -> None:
         kept = server.wait_for_messages(2, PATIENCE)
     assert records(path) == [message.as_json() for message in kept]
     assert [record["is_consistent"] for record in records(path)] == [True, False]
+
+
+def test_chunks_are_counted_in_the_file_and_over_http(tmp_path: Path) -> None:
+    path = tmp_path / "messages.jsonl"
+    settings = Configuration(extensions=["CHUNKING"], messages_file=str(path), http_port=0)
+    with Server(settings) as server:
+        with Client(server.port_number) as client:
+            client.send(ENVELOPE.replace(b"HELO", b"EHLO") + b"BDAT 2\r\nabBDAT 1\r\ncBDAT 0 LAST\r\nQUIT\r\n")
+            client.rest()
+        assert [record["chunks"] for record in records(path)] == [3]
+        assert ask(server, "/smtpmock/messages/1").json["chunks"] == 3
 
 
 def test_it_is_appended_to(tmp_path: Path) -> None:

@@ -113,6 +113,21 @@ def test_it(smtpmock):
     )
 
 
+def test_a_failure_shows_rset(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+@pytest.mark.smtpmock(multiple_message_receiving=True)
+def test_it(smtpmock):
+    with smtplib.SMTP("127.0.0.1", smtpmock.port_number, "example.com") as client:
+        client.sendmail("a@example.com", ["b@example.com"], "hi")
+        client.rset()
+    assert False
+""",
+    )
+    result.stdout.fnmatch_lines(["  (the body) → 250 Received", "  rset → 250 Ok"])
+
+
 def test_a_failure_shows_the_last_of_many(pytester: pytest.Pytester) -> None:
     count = MESSAGES_SHOWN + 2
     result = run(

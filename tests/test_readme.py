@@ -10,7 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from smtpmock_cli import Message
 from smtpmock_cli.control.http import BODY_LIMIT, HEAD_LIMIT
+from smtpmock_cli.control.openapi import document
 from smtpmock_cli.control.site import CONNECTIONS_LIMIT
 from smtpmock_cli.flags import GoOption, options
 from smtpmock_cli.log import BACKLOG_LIMIT
@@ -60,6 +62,24 @@ def test_bounds_are_those_of_the_program() -> None:
     assert {what: [bound for row, bound in rows.items() if row.startswith(what)] for what in bounds} == {
         what: [bound] for what, bound in bounds.items()
     }
+
+
+def message_fields() -> set[str]:
+    """The fields of a message that the README lists."""
+    _, _, behind = README.read_text("utf-8").partition("A message has these fields")
+    return set(re.findall("`([a-z_]+)`", behind.partition("\n## ")[0]))
+
+
+def test_a_message_has_its_documented_fields_everywhere() -> None:
+    message = Message()
+    fields = message_fields()
+    assert {"helo_request", "chunks", "rules"} <= fields
+    assert {name for name in fields if not hasattr(message, name)} == set()
+    assert {*message.as_json()} == fields | {"msg_request_encoding"}
+    schemas = document()["components"]["schemas"]
+    assert {*schemas["Message"]["properties"]} == {*message.as_json()}
+    assert {*schemas["Session"]["properties"]["message"]["properties"]} == {*message.record_as_json()}
+    assert {*Message.__slots__} - {"__weakref__"} | {"is_consistent"} == fields
 
 
 def test_python_examples_run() -> None:

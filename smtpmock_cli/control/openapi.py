@@ -147,6 +147,7 @@ def _record() -> dict[str, Schema]:
         "msg_request_encoding": {"enum": ["utf-8", "base64"]},
         "mailfrom_parameters": parameters,
         "rcptto_parameters": {**listed(parameters), "description": "for each of the forward paths"},
+        "chunks": {**COUNT, "description": "how many BDAT commands brought the body; 0 after DATA"},
         "tls": {**TEXT, "description": "the version of TLS; empty where there was none"},
         "auth": TRUTH,
         "auth_mechanism": TEXT,

@@ -39,6 +39,7 @@ def test_all_messages_in_order_with_all_fields(server: Server) -> None:
         "msg_request_encoding": "utf-8",
         "mailfrom_parameters": {},
         "rcptto_parameters": [],
+        "chunks": 0,
         "tls": "",
         "auth": False,
         "auth_mechanism": "",
