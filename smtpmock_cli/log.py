@@ -27,7 +27,12 @@ _LAST_PATIENCE = 0.5
 _PATIENCES = 5
 """So many times that, and no longer, a reader is waited for who always takes some."""
 
+_LINES_AND_DIRECTIONS = (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+"""What Unicode ends a line with, and what turns text around for a reader (UAX #9 section 2)."""
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+# A byte that is not UTF-8, which a terminal of 8 bits takes for a control: 0x9b begins a sequence there.
+_CONTROL |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0xA0)}
+_CONTROL |= {code: f"\\u{code:04x}" for code in _LINES_AND_DIRECTIONS}
 
 
 def stamp(now: float) -> str:
@@ -36,7 +41,7 @@ def stamp(now: float) -> str:
 
 
 def escape(text: str) -> str:
-    r"""The text with control characters as ``\xNN``."""
+    r"""The text with control characters as ``\xNN`` or ``\uNNNN``, so that it is one line to every reader."""
     return text if text.isprintable() else text.translate(_CONTROL)
 
 

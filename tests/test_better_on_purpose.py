@@ -162,11 +162,13 @@ def test_numbers_that_cannot_be(flag: str, code: int, message: str) -> None:
     assert message in done.stderr.splitlines()[0]
 
 
-@row("control characters in a logged line")
+@row("control characters in a logged line, and what ends a line or changes its direction (U+2028, U+202E)")
 def test_control_characters() -> None:
     with daemon() as running, running.client() as client:
         client.ask(b"a\x1b[2J\x00b\rINFO: forged \x7f \xc2\x9b \xff \xc3\xa9\r\n")
         wait_for_line(running, r"SMTP request: a\x1b[2J\x00b\x0dINFO: forged \x7f \x9b " + "\udcff é")
+        client.ask("a\u2028INFO: forged \u0085 \u202e".encode() + b" \x9b2J\r\n")
+        wait_for_line(running, r"SMTP request: a\u2028INFO: forged \x85 \u202e \x9b2J")
 
 
 @row(r"`-log` into a pipe whose reader has gone (`\| head -1`)")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Self
+from unicodedata import bidirectional
 
 import pytest
 
@@ -90,14 +91,36 @@ def test_bytes_that_are_not_utf8_go_out_as_they_came() -> None:
 @pytest.mark.parametrize(
     ("text", "escaped"),
     [
-        ("plain é \udcff \u2028 \\", "plain é \udcff \u2028 \\"),
+        ("plain é 日本 🎉 \u200d \udca0\udcff \\", "plain é 日本 🎉 \u200d \udca0\udcff \\"),
         ("\x1b[31m", r"\x1b[31m"),
         ("a\tb\r\nINFO: c", r"a\x09b\x0d\x0aINFO: c"),
-        ("\x00\x1f\x7f\x80\x9f\xa0", r"\x00\x1f\x7f\x80\x9f" + "\xa0"),
+        ("\x00\x1f\x7f\x80\x85\x9f\xa0", r"\x00\x1f\x7f\x80\x85\x9f" + "\xa0"),
+        ("\u2027\u2028\u2029\u202f", "\u2027" + r"\u2028\u2029" + "\u202f"),
+        ("\u061c\u200e\u200f", r"\u061c\u200e\u200f"),
+        ("\u202a\u202b\u202c\u202d\u202e", r"\u202a\u202b\u202c\u202d\u202e"),
+        ("\u2066\u2067\u2068\u2069\u206a", r"\u2066\u2067\u2068\u2069" + "\u206a"),
+        ("\udc80\udc85\udc9b\udc9f", r"\x80\x85\x9b\x9f"),
     ],
 )
 def test_escape(text: str, escaped: str) -> None:
     assert escape(text) == escaped
+
+
+def test_every_line_of_the_log_is_one_line_to_its_reader() -> None:
+    out = io.StringIO()
+    log = Log(out, None)
+    # Each character of the plane that has them all, and each byte that is not UTF-8.
+    everything = [chr(code) for code in (*range(0xD800), *range(0xDC80, 0xDD00), *range(0xE000, 0x10000))]
+    for character in everything:
+        log.info(f"a{character}INFO: forged")
+    log.flush()
+    assert len(out.getvalue().splitlines()) == len(everything)
+    assert {bidirectional(character) for character in out.getvalue()}.isdisjoint(DIRECTIONS)
+    assert {*"\u061c\u200e\u200f"}.isdisjoint(out.getvalue())
+
+
+DIRECTIONS = ("FSI", "LRE", "LRI", "LRO", "PDF", "PDI", "RLE", "RLI", "RLO")
+"""The classes of the characters that turn around what follows them (UAX #9 section 2)."""
 
 
 class Pipe:

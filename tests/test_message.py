@@ -56,6 +56,14 @@ def test_control_characters_that_a_rule_accepted_are_escaped_in_the_trace() -> N
     assert b"for <c\\x0dX-Three: 3>; " in mail
 
 
+def test_what_ends_a_line_or_turns_text_around_is_escaped_in_the_trace() -> None:
+    rule = Rule(on=["helo", "mail", "rcpt"], reply="250 Fine")
+    sent = "HELO a\u2028b\r\nMAIL FROM:<b\u202e>\r\nRCPT TO:<c\x85".encode() + b"\x9b>\r\nQUIT\r\n"
+    mail = play(sent, Configuration(rules=[rule])).messages[0].as_mail()
+    assert mail.startswith(b"Return-Path: <b\\u202e>\r\nReceived: from a\\u2028b (")
+    assert b"for <c\\x85\\x9b>; " in mail
+
+
 def test_the_body_is_not_touched() -> None:
     body = b"From me\r\n\xff\x00\r\n"
     message = kept(ENVELOPE + b"DATA\r\n" + body + b".\r\n")

@@ -94,7 +94,7 @@ def test_a_failure_shows_what_arrived(pytester: pytest.Pytester) -> None:
         pytester,
         r"""
 def test_it(smtpmock):
-    send(smtpmock, b"Subject: hi\r\n\r\n\x1b[2J \xff caf\xc3\xa9\r\n" + b"line\r\n" * 30)
+    send(smtpmock, b"Subject: hi\r\n\r\n\x1b[2J \xff caf\xc3\xa9 \xe2\x80\xae\r\n" + b"line\r\n" * 30)
     raise OSError("told")
 """,
     )
@@ -107,7 +107,7 @@ def test_it(smtpmock):
             "  mail ????:<a@example.com>* → 250 Received",
             "  (the body) → 250 Received",
             "  | Subject: hi",
-            r"  | \x1b[[]2J \xff café",
+            r"  | \x1b[[]2J \xff café \u202e",
             f"  … {33 - LINES_SHOWN} lines more",
         ]
     )

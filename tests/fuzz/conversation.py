@@ -26,7 +26,7 @@ _FIELDS = [name for name in Message.__slots__ if name != "__weakref__"]
 _TEXT = rb"[^\x00-\x1f\x7f]*"
 _WIRE = re.compile(rb"(?:[2-5]\d\d-%b\r\n)*[2-5]\d\d(?: %b)?\r\n" % (_TEXT, _TEXT)).fullmatch
 _CODES = re.compile(rb"^...", re.MULTILINE).findall
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\udc80-\udc9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]").search
 _HEADER = re.compile(
     rb"Return-Path: <%b>\r\nReceived: %b\r\n\tby %b\r\n\t%b\r\n" % (_TEXT, _TEXT, _TEXT, _TEXT)
 ).fullmatch
