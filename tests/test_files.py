@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,12 @@ def test_a_named_pipe_that_nobody_reads(tmp_path: Path) -> None:
     assert (done.returncode, "Failed to write messages file" in done.stderr) == (1, True)
 
 
+def wait_for_ports(running: Daemon, path: Path) -> None:
+    """The file comes last: whoever waits for it can use what it names."""
+    while not path.exists():
+        assert running.process.poll() is None
+
+
 @pytest.mark.parametrize("with_http", [False, True])
 def test_ports_while_it_listens(tmp_path: Path, with_http: bool) -> None:
     path = tmp_path / "ports.json"
@@ -173,9 +180,7 @@ def test_ports_while_it_listens(tmp_path: Path, with_http: bool) -> None:
         assert running.process.stdout is not None
         if with_http:
             running.process.stdout.readline()
-        # The file comes last: whoever waits for it can use what it names.
-        while not path.exists():
-            assert running.process.poll() is None
+        wait_for_ports(running, path)
         ports = json.loads(path.read_text())
         assert ports["smtp"] == running.port
         assert isinstance(ports["http"], int) == with_http
@@ -204,3 +209,99 @@ def test_no_ports_where_it_cannot_listen(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.rstrip().endswith(f"Failed to start HTTP API on port: {other.port_number}")
     assert not path.exists()
+
+
+@pytest.fixture
+def ports_name(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name under which a port file is written at first, where it is foreseen."""
+    numbers = count()
+    monkeypatch.setattr(os, "urandom", lambda length: next(numbers).to_bytes(length, "big"))
+    return f".{0:016x}"
+
+
+def write_ports(path: Path) -> Any:
+    with Server(Configuration(port_file=str(path))) as server:
+        ports = json.loads(path.read_text())
+        assert ports == {"smtp": server.port_number, "http": None}
+    return ports
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a link needs a privilege on Windows")
+def test_a_link_that_was_planted_where_the_ports_are_written_first(tmp_path: Path, ports_name: str) -> None:
+    victim, folder = tmp_path / "victim", tmp_path / "folder"
+    victim.write_text("precious")
+    folder.mkdir()
+    planted = [folder / ports_name, folder / f"ports.{os.getpid()}", folder / "ports"]
+    for link in planted:
+        link.symlink_to(victim)
+    write_ports(folder / "ports")
+    assert victim.read_text() == "precious"
+    assert sorted(folder.iterdir()) == sorted(planted[:2]), "the link in the file's own place is replaced, as a file is"
+
+
+def test_a_file_that_is_where_the_ports_are_written_first(tmp_path: Path, ports_name: str) -> None:
+    (tmp_path / ports_name).write_text("somebody's")
+    write_ports(tmp_path / "ports")
+    assert [path.name for path in tmp_path.iterdir()] == [ports_name]
+    assert (tmp_path / ports_name).read_text() == "somebody's"
+
+
+@pytest.mark.usefixtures("ports_name")
+def test_a_folder_where_every_name_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "urandom", bytes)
+    (tmp_path / f".{0:016x}").touch()
+    with pytest.raises(ServerStartError, match="file exists"):
+        Server(Configuration(port_file=str(tmp_path / "ports"))).start()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_the_ports_are_readable_as_the_umask_says(tmp_path: Path, umask: int) -> None:
+    path = tmp_path / "ports"
+    with daemon(f"-portFile={path}", umask=umask) as running:
+        wait_for_ports(running, path)
+        assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_ports_under_a_long_name(tmp_path: Path) -> None:
+    write_ports(tmp_path / ("n" * 200))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on a file's size")
+def test_ports_that_do_not_fit_leave_nothing_behind(tmp_path: Path) -> None:
+    import resource
+
+    done = run(f"-portFile={tmp_path}/ports", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5, 5)))
+    assert (done.returncode, done.stderr.rstrip()[20:]) == (
+        1,
+        f"Failed to write port file {tmp_path}/ports: file too large",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+def test_ports_do_not_take_the_place_of_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(os.devnull)
+    for path in (tmp_path / "pipe", tmp_path / "link"):
+        with pytest.raises(ServerStartError, match="not a regular file"):
+            Server(Configuration(port_file=str(path))).start()
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+@pytest.mark.parametrize("other", ["pipe", "link", "folder", "copy"])
+def test_what_has_taken_the_place_of_the_ports_stays(tmp_path: Path, other: str) -> None:
+    path, moved = tmp_path / "ports", tmp_path / "moved"
+    with Server(Configuration(port_file=str(path))):
+        path.rename(moved)
+        if other == "pipe":
+            os.mkfifo(path)
+        elif other == "link":
+            path.symlink_to(moved)
+        elif other == "folder":
+            path.mkdir()
+        else:
+            path.write_bytes(moved.read_bytes())
+    assert sorted(tmp_path.iterdir()) == [moved, path]
