@@ -20,11 +20,14 @@ from .targets import MODULES
 @click.option("--executions", type=click.IntRange(1), default=100_000, show_default=True, help="How many a target.")
 @click.option("--seconds", type=click.IntRange(1), default=600, show_default=True, help="How long a target.")
 @click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default="another each time", help="Makes a first run repeatable."
+)
+@click.option(
     "--replay",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Give the one target named this input instead, and show how it fails.",
 )
-def main(targets: Sequence[str], executions: int, seconds: int, replay: Path | None) -> None:
+def main(targets: Sequence[str], executions: int, seconds: int, seed: int, replay: Path | None) -> None:
     unknown = [target for target in targets if target not in MODULES]
     if unknown:
         raise click.UsageError(f"no such target: {unknown[0]}; there are {', '.join(MODULES)}")
@@ -36,12 +39,12 @@ def main(targets: Sequence[str], executions: int, seconds: int, replay: Path | N
     if not runs.is_possible():
         raise click.ClickException(runs.MISSING)
     end_on_sigterm()
-    sys.exit(show([_fuzz(target, executions, seconds) for target in targets or MODULES]))
+    sys.exit(show([_fuzz(target, executions, seconds, seed) for target in targets or MODULES]))
 
 
-def _fuzz(target: str, executions: int, seconds: int) -> runs.Run:
+def _fuzz(target: str, executions: int, seconds: int, seed: int) -> runs.Run:
     report.progress(f"{target}: {executions:,} executions or {seconds} s")
-    return runs.fuzz(target, executions, seconds)
+    return runs.fuzz(target, executions, seconds, seed=seed)
 
 
 def show(done: Sequence[runs.Run]) -> int:

@@ -11,10 +11,10 @@ import binascii
 import hmac
 import re
 from collections.abc import Iterator
-from random import Random
 
 from smtpmock_cli import Configuration
 from smtpmock_cli.smtp import events
+from smtpmock_cli.smtp.chance import generator
 from tests.fuzz.conversation import Heard, check_conversation, check_in_step, check_message, converse, table
 from tests.fuzz.pieces import chosen, cut
 from tests.fuzz.seeds import EHLO, STREAMS
@@ -45,8 +45,8 @@ def _cram(name: bytes, challenge: bytes) -> bytes:
 
 def _challenges() -> list[bytes]:
     """Those that a server with this seed gives, in order."""
-    random = Random(SEED)
-    return [b"<%d@smtpmock>" % random.getrandbits(64) for _ in range(_CHALLENGES)]
+    nonces = generator(SEED, "AUTH")
+    return [b"<%d@smtpmock>" % nonces.getrandbits(64) for _ in range(_CHALLENGES)]
 
 
 def _proofs() -> Iterator[frozenset[bytes]]:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -466,7 +467,7 @@ def test_nothing_is_unpacked_before_the_checksum_is_right(machine: Machine, shel
 def test_disk_full_while_downloading(furnished: Machine, *, with_wget: bool) -> None:
     if with_wget:
         uses_wget(furnished)
-    furnished.release.publish(large=os.urandom(1 << 20))
+    furnished.release.publish(large=Random(1).randbytes(1 << 20))
     before = furnished.snapshot()
     failed(furnished_with_small_disk(furnished), "is the disk full?")
     assert furnished.snapshot() == before
