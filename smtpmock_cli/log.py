@@ -1,20 +1,22 @@
 """The log: ``LEVEL: YYYY/MM/DD HH:MM:SS.micros TEXT``, INFO and WARNING to one stream, ERROR to another.
 
-Invariants: lines keep their order within a stream; :meth:`Log.flush` leaves nothing behind, but for what
-the reader of a pipe or terminal has not taken; one that nobody reads holds up nothing, and what waits for it
-is bounded; a stream that can't be written to is given up, and the server goes on without it; no text of a
-peer's can begin a line of its own or drive a terminal.
+Invariants: lines keep their order within a file, both streams' where they are one; :meth:`Log.flush` leaves nothing
+behind except what the reader of a pipe or terminal has not taken; nobody who does not read holds up the server, and a
+stream that fails is written to again as soon as it can be, unless its reader is gone for good; no text of a peer's
+can begin its own line or drive a terminal.
 """
 
 from __future__ import annotations
 
 import os
-import select
-import stat
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+
+from .errors import reason
+from .log_sink import File, Sink, Stream, has_reader, identity
 
 BACKLOG_LIMIT = 1024 * 1024
 """Bytes that may wait for a reader; lines that come when there are more are lost, and counted."""
@@ -22,10 +24,8 @@ LINES_AT_ONCE = 10_000
 """So many lines that one event brings are written out at once, and not kept for the end of the turn."""
 _PATIENCE = 0.2
 """Seconds within which the reader of a full backlog has to take some of it."""
-_LAST_PATIENCE = 0.5
+LAST_PATIENCE = 0.5
 """The same at the end."""
-_PATIENCES = 5
-"""So many times that, and no longer, a reader is waited for who always takes some."""
 
 _LINES_AND_DIRECTIONS = (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 """What Unicode ends a line with, and what turns text around for a reader (UAX #9 section 2)."""
@@ -60,8 +60,8 @@ class Log:
         self._clock = clock
         self._second = -1
         self._stamp = ""
-        self._sinks: dict[Any, _Sink] = {}
-        self._out = self._err = self._sink(None)
+        self._sinks: dict[Any, Sink] = {}
+        self._out = self._err = Sink()
         self.direct(out, err, activity=activity)
 
     def direct(self, out: Any, err: Any, *, activity: bool) -> None:
@@ -93,150 +93,131 @@ class Log:
     def error(self, text: str) -> None:
         self._add(self._err, "ERROR", text)
 
+    def alarm(self, text: str) -> None:
+        """An error that stderr gets at once, though no log be wanted."""
+        sink = self._err if self._err.is_open else self._sink(sys.stderr)
+        self._add(sink, "ERROR", text)
+        self._write(sink)
+
+    def stream_of(self, file: tuple[int, int] | None) -> Sink | None:
+        """The stream that leads to this file, by its identity, if there is one."""
+        sink = self._sinks.get(file)
+        return sink if sink is not None and sink.is_open else None
+
+    def write_line(self, sink: Sink, line: bytes, limit: int) -> None:
+        """Write a line of something else's to a stream; else it could come into the middle of the log's.
+
+        :param limit: bytes that may wait for the stream's reader before it.
+        """
+        self._write(sink)
+        self._put(sink, line, 1, limit)
+
     def flush(self) -> None:
         """Write out what was collected."""
         if self._err.lines:
             self._write(self._err)
         if self._out.lines:
             self._write(self._out)
-            self.activity = self.activity and self._out.is_open
 
     def close(self) -> None:
-        """Write out what was collected and what waits for a reader, if he comes to take it now."""
+        """Write out what was collected and what waits for a reader, if it comes to take it now."""
         self.flush()
         for sink in self._sinks.values():
-            self._drain(sink, _LAST_PATIENCE)
+            sink.drain(LAST_PATIENCE)
             sink.close()
 
-    def _add(self, sink: _Sink, level: str, text: str) -> None:
-        if not sink.is_open:
-            return
+    def _add(self, sink: Sink, level: str, text: str) -> None:
+        if sink.is_open:
+            sink.lines.append(self._line(level, text))
+
+    def _line(self, level: str, text: str) -> str:
         now = self._clock()
         second = int(now)
         if second != self._second:
             self._second = second
             self._stamp = stamp(now)
-        sink.lines.append(f"{level}: {self._stamp}.{int((now - second) * 1e6):06d} {escape(text)}\n")
+        return f"{level}: {self._stamp}.{int((now - second) * 1e6):06d} {escape(text)}\n"
 
-    def _sink(self, stream: Any) -> _Sink:
-        # One for each file, because a backlog has to be written before what comes later.
+    def _sink(self, stream: Any) -> Sink:
+        """One for each file, because what waits or was begun comes before anything else."""
+        if stream is None:
+            return Sink()
         binary = _binary(stream)
         number = _number(binary)
-        key = stream if number < 0 else number
-        if key not in self._sinks:
-            self._sinks[key] = _Sink(stream, binary, number)
-        return self._sinks[key]
+        status = os.fstat(number) if number >= 0 else None
+        key = (identity(status) or number) if status is not None else stream
+        sink = self._sinks.get(key)
+        if sink is None or not sink.is_open:
+            sink = self._sinks[key] = self._new_sink(stream, binary, number, status)
+        return sink
 
-    def _write(self, sink: _Sink) -> None:
-        sink.write(may_wait=self.when_writable is None)
-        if sink.has_backlog and not sink.is_awaited and self.when_writable is not None:
+    def _new_sink(self, stream: Any, binary: Any, number: int, status: os.stat_result | None) -> Sink:
+        sink: Sink
+        if status is not None and has_reader(number, status.st_mode):
+            sink = _LogStream(stream, number)
+        else:
+            sink = File(_writer(stream, binary), number, lambda error: self._tell_failure(sink, error))
+        sink.notice = lambda lost, why: self._notice(sink, lost, why)
+        return sink
+
+    def _notice(self, sink: Sink, lost: int, why: str) -> bytes:
+        lines = "1 line of the log was" if lost == 1 else f"{lost} lines of the log were"
+        return self._line(self._level(sink), f"{lines} lost{why}").encode()
+
+    def _tell_failure(self, failed: Sink, error: OSError) -> None:
+        """Say so on the other stream, if that one does not fail too."""
+        other = self._err if failed is self._out else self._out
+        if other is not failed and not (isinstance(other, File) and other.fails):
+            name = "stdout" if failed is self._out else "stderr"
+            self._add(other, self._level(other), f"write {name}: {reason(error)}")
+            self._write(other)
+
+    def _level(self, sink: Sink) -> str:
+        return "WARNING" if sink is self._out else "ERROR"
+
+    def _write(self, sink: Sink) -> None:
+        data, count = "".join(sink.lines).encode("utf-8", "surrogateescape"), len(sink.lines)
+        sink.lines.clear()
+        self._put(sink, data, count)
+
+    def _put(self, sink: Sink, data: bytes, count: int, limit: int | None = None) -> None:
+        sink.write(data, count, limit)
+        if self.when_writable is None:
+            sink.drain(None)
+        elif sink.has_backlog and not sink.is_awaited:
             sink.is_awaited = True
             self.when_writable(sink.fd, lambda: self._go_on(sink))
+        self.activity = self.activity and self._out.is_open
 
-    def _go_on(self, sink: _Sink) -> bool:
-        """A reader takes bytes again; gives whether he has all."""
-        sink.is_awaited = not self._drain(sink)
+    def _go_on(self, sink: Sink) -> bool:
+        """A reader takes bytes again; returns whether it has all."""
+        sink.is_awaited = not sink.drain()
+        self.activity = self.activity and self._out.is_open
         return not sink.is_awaited
 
-    def _drain(self, sink: _Sink, patience: float = 0) -> bool:
-        """Write what a reader takes of the backlog, and how much he has missed; gives whether that is all."""
-        if not sink.drain(patience):
-            return False
-        self.activity = self.activity and self._out.is_open
-        if sink.lost:
-            level, lost, sink.lost = "ERROR" if sink is self._err else "WARNING", sink.lost, 0
-            self._add(sink, level, f"{lost} lines of the log were lost, because nobody read them")
-            sink.write(may_wait=False)
-        return not sink.has_backlog
 
+class _LogStream(Stream):
+    """A stream of Python's that leads to a pipe, a socket or a terminal.
 
-class _Sink:
-    """One stream, the lines that wait for the next write, and what a reader has not taken of those before.
-
-    :param binary: what is under the stream; None where it has only text.
-    :param number: its descriptor, or -1.
+    :param number: its descriptor.
     """
 
-    def __init__(self, stream: Any, binary: Any, number: int) -> None:
-        self.lines: list[str] = []
-        self.lost = 0
-        """How many lines the backlog had no room for."""
-        self.is_awaited = False
-        """Whether the loop calls back when the reader takes bytes."""
+    def __init__(self, stream: Any, number: int) -> None:
+        super().__init__(_unwaited(number), limit=BACKLOG_LIMIT, patience=_PATIENCE)
         self._stream = stream
-        self._binary = binary
         self._number = number
-        self.fd = _unwaited(number)
-        """What is written to without waiting; -1 where a write does not wait for a reader."""
-        self._backlog = bytearray()
 
-    @property
-    def is_open(self) -> bool:
-        return self._stream is not None
-
-    @property
-    def has_backlog(self) -> bool:
-        return bool(self._backlog)
-
-    def write(self, *, may_wait: bool) -> None:
-        """Write the lines out; unless it may wait, a pipe or terminal gets only what it takes."""
-        text, count = "".join(self.lines), len(self.lines)
-        self.lines.clear()
+    def write(self, data: bytes, count: int, limit: int | None = None) -> None:
         try:
-            if self._binary is None:
-                self._stream.write(text.encode("utf-8", "replace").decode("utf-8"))
-                self._stream.flush()
-                return
-            self._stream.flush()
-            data = text.encode("utf-8", "surrogateescape")
-            if may_wait or self.fd < 0:
-                _write_all(self._binary, data)
-                self._stream.flush()
-            else:
-                self._queue(data, count)
+            self._stream.flush()  # what the program itself has printed
         except (OSError, ValueError):  # ValueError: closed on our side
-            self._give_up()
-
-    def drain(self, patience: float) -> bool:
-        """Write what the reader takes of the backlog, each time within so many seconds; gives whether that is all."""
-        deadline = time.monotonic() + _PATIENCES * patience
-        try:
-            while self._backlog and self._takes_more(min(patience, deadline - time.monotonic())):
-                # Whole lines, because another process or stream may write to the same pipe.
-                end = self._backlog.rfind(b"\n", 0, select.PIPE_BUF) + 1 or select.PIPE_BUF
-                del self._backlog[: os.write(self.fd, self._backlog[:end])]
-        except BlockingIOError:  # a terminal that has become full
-            return False
-        except OSError:
-            self._give_up()
-        return not self._backlog
+            self.give_up()
+        else:
+            super().write(data, count, limit)
 
     def close(self) -> None:
-        """Give back what was opened for it."""
-        if self.fd not in (-1, self._number):
+        if self.fd != self._number:
             os.close(self.fd)
-
-    def _takes_more(self, seconds: float) -> bool:
-        """Whether it takes bytes, or fails, within so many seconds."""
-        poll = select.poll()
-        poll.register(self.fd, select.POLLOUT)
-        return bool(poll.poll(max(0.0, seconds) * 1000))
-
-    def _queue(self, data: bytes, count: int) -> None:
-        if len(self._backlog) > BACKLOG_LIMIT and not self.lost:
-            self.drain(_PATIENCE)
-        if self.lost or len(self._backlog) > BACKLOG_LIMIT:
-            self.lost += count
-            return
-        was_waiting = self.has_backlog
-        self._backlog += data
-        if not was_waiting:
-            self.drain(0)
-
-    def _give_up(self) -> None:
-        self._stream = None
-        self._backlog.clear()
-        self.lost = 0
 
 
 def _binary(stream: Any) -> Any:
@@ -257,24 +238,26 @@ def _number(binary: Any) -> int:
 
 
 def _unwaited(number: int) -> int:
-    """A descriptor for the same that is written to without waiting, where it takes bytes only while somebody reads."""
-    if number < 0 or not hasattr(select, "poll"):  # Windows
-        return -1
-    with suppress(OSError):
-        mode = os.fstat(number).st_mode
-        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
-            return number
-        if os.isatty(number):
-            # Of its own, because to make the shell's one so would change it for the shell.
+    """A descriptor for the same that is written to without waiting."""
+    if os.isatty(number):
+        # Its own, because to make the shell's one so would change it for the shell.
+        with suppress(OSError):
             return os.open(os.ttyname(number), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
-    return -1
+    return number
 
 
-def _write_all(binary: Any, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        written = binary.write(rest)
-        if written is None:  # a pipe that somebody set to non-blocking, and that is full
-            select.select([], [binary], [])
-        else:
-            rest = rest[written:]
+def _writer(stream: Any, binary: Any) -> Callable[[memoryview], int | None]:
+    """Writes to a stream of Python's, behind what the program itself has printed."""
+
+    def write_bytes(data: memoryview) -> int | None:
+        stream.flush()
+        count: int | None = binary.write(data)
+        stream.flush()
+        return count
+
+    def write_text(data: memoryview) -> int:
+        stream.write(bytes(data).decode("utf-8", "replace"))
+        stream.flush()
+        return len(data)
+
+    return write_text if binary is None else write_bytes

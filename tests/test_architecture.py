@@ -55,7 +55,7 @@ LAYERS = (
     ("deliveries",),
     ("store", "messages_file", "port_file", "rules_file"),
     ("configuration", "message", "log"),
-    ("settings",),
+    ("settings", "log_sink"),
     ("rule",),
     ("errors", "version", "startup"),
 )

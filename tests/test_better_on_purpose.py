@@ -17,9 +17,19 @@ from smtpmock_cli.smtp.transaction import RECIPIENT_LIMIT
 from tests.faults.observed import MARGIN, a_second_passes, assert_serves, peer, wait_for_exit
 from tests.faults.test_start import limited
 from tests.frozen.processes import linux
-from tests.helpers import ENVELOPE, PATIENCE, PROGRAM, RCPT, ROOT, Client, daemon, play
+from tests.helpers import ENVELOPE, PATIENCE, PROGRAM, RCPT, ROOT, Client, Daemon, daemon, play
 from tests.soak import procfs
-from tests.test_cli import FORCED, STAMP, continue_after_a_moment, posix, run, wait_for_line
+from tests.test_cli import (
+    FORCED,
+    STAMP,
+    connected,
+    continue_after_a_moment,
+    posix,
+    run,
+    wait_for_error,
+    wait_for_line,
+)
+from tests.test_files import FULL
 from tests.test_server import has_ipv6
 
 ROWS: dict[str, Callable[..., Any]] = {}
@@ -262,6 +272,15 @@ def test_a_forced_stop() -> None:
     with daemon("-shutdownTimeout=1") as running, running.client(), running.client():
         running.signal(signal.SIGTERM)
         assert running.finish()[1][-3:] == ["INFO: SMTP session finished"] * 2 + [FORCED]
+
+
+@row("the log on a full disk")
+def test_log_on_a_full_disk() -> None:
+    """What it says once there is room is in tests/faults/test_disk.py."""
+    if not FULL.exists():
+        pytest.skip("this system has no /dev/full")
+    with FULL.open("wb", buffering=0) as full, Daemon(stdout=full) as running, connected(running.port):
+        wait_for_error(running, "ERROR: write stdout: no space left on device")
 
 
 @row("messages of the binary")

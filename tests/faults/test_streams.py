@@ -35,7 +35,7 @@ def test_a_full_stdout_leaves_the_errors(full: IO[bytes]) -> None:
         client.close()
         assert_serves(running)
         running.signal(signal.SIGTERM)
-        assert running.finish() == (0, [], ["ERROR: EOF"])
+        assert running.finish() == (0, [], ["ERROR: write stdout: no space left on device", "ERROR: EOF"])
 
 
 def test_a_full_stderr_leaves_the_rest(full: IO[bytes]) -> None:
@@ -45,6 +45,7 @@ def test_a_full_stderr_leaves_the_rest(full: IO[bytes]) -> None:
         running.signal(signal.SIGTERM)
         code, out, _ = running.finish()
     assert (code, out.count("INFO: SMTP session finished"), out[-1]) == (0, 2, STOPPED)
+    assert out.count("WARNING: write stderr: no space left on device") == 1
 
 
 def test_an_stderr_that_nobody_reads_any_more_leaves_the_rest() -> None:
