@@ -5,13 +5,13 @@ Invariant: numbers go up from 1, in the store and in the file alike, over all st
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from .message import Message
 
 TYPE_CHECKING = False  # not from typing, whose import takes longer than all of this
 if TYPE_CHECKING:
+    from .log import Log
     from .messages_file import MessagesFile
+    from .net.loop import Loop
     from .store import MessageStore
 
 
@@ -31,8 +31,8 @@ class Deliveries:
 
             self.store = MessageStore()
 
-    def write_to(self, path: str, trouble: Callable[[str], None]) -> None:
-        """Append each to a file from now on, as a line of JSON; no path is no file. ``trouble`` is told in words.
+    def write_to(self, path: str, log: Log, loop: Loop) -> None:
+        """Append each to a file from now on, as a line of JSON; no path is no file.
 
         :raises ServerStartError: the file cannot be written to.
         """
@@ -40,7 +40,13 @@ class Deliveries:
         if path:
             from .messages_file import MessagesFile  # only here: JSON is of some weight
 
-            self._file = MessagesFile(path, trouble)
+            self._file = MessagesFile(path, log, loop)
+
+    def close(self) -> None:
+        """Write no more to a file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def take(self, message: Message) -> None:
         """Number a message and keep it."""

@@ -230,7 +230,7 @@ class Server:
     def _start_listening(self) -> None:
         wanted = self.configuration
         if self._deliveries is not None:
-            self._deliveries.write_to(wanted.messages_file, self._log.error)
+            self._deliveries.write_to(wanted.messages_file, self._log, self._loop)
         self._tls_authority = self._sessions.load_certificate()
         smtp = self._listen(_SMTP, wanted.host_address, wanted.port_number, self._sessions.accept)
         self._port_number = smtp.port
@@ -273,6 +273,8 @@ class Server:
             sock.close()
         if self._port_file is not None:
             self._port_file.remove()
+        if self._deliveries is not None:
+            self._deliveries.close()
         self._log.close()
 
     def _accept_http(self, sock: socket.socket, client: tuple[str, int]) -> None:

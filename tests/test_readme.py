@@ -16,6 +16,7 @@ from smtpmock_cli.control.openapi import document
 from smtpmock_cli.control.site import CONNECTIONS_LIMIT
 from smtpmock_cli.flags import GoOption, options
 from smtpmock_cli.log import BACKLOG_LIMIT
+from smtpmock_cli.messages_file import WAITING_LIMIT
 from smtpmock_cli.rule import RULES_LIMIT
 from smtpmock_cli.smtp.counters import COUNTERS_KEPT
 from smtpmock_cli.smtp.dialogue import LINES_LIMIT
@@ -58,6 +59,7 @@ def test_bounds_are_those_of_the_program() -> None:
         "an HTTP request's": f"{HEAD_LIMIT // KIB} KiB; {BODY_LIMIT // KIB // KIB} MiB",
         "rules": f"{RULES_LIMIT:,}; {COUNTERS_KEPT:,}",
         "log lines": f"{BACKLOG_LIMIT // KIB // KIB} MiB",
+        "messages that": f"{WAITING_LIMIT // KIB // KIB} MiB",
     }
     assert {what: [bound for row, bound in rows.items() if row.startswith(what)] for what in bounds} == {
         what: [bound] for what, bound in bounds.items()

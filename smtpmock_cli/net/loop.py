@@ -136,8 +136,8 @@ class Loop:
             raise
         self.watch(self._wake_receiver, self._woken).wait_for(READ)
 
-    def watch(self, sock: socket.socket, callback: Callback, on_error: OnError | None = None) -> Watch:
-        """Register a socket, to call back each time that it is ready for what it waits for."""
+    def watch(self, sock: socket.socket | int, callback: Callback, on_error: OnError | None = None) -> Watch:
+        """Register a socket or descriptor, to call back each time that it is ready for what it waits for."""
         return Watch(self, sock, callback, on_error or self.on_error)
 
     def when_writable(self, fd: int, callback: Callable[[], bool]) -> None:
