@@ -26,6 +26,8 @@ _PATIENCE = 0.2
 """Seconds within which the reader of a full backlog has to take some of it."""
 LAST_PATIENCE = 0.5
 """The same at the end."""
+_AT_ONCE = 4 * BACKLOG_LIMIT
+"""Bytes that a reader gets in one turn of the loop, more than the lines of a turn are."""
 
 _LINES_AND_DIRECTIONS = (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 """What Unicode ends a line with, and what turns text around for a reader (UAX #9 section 2)."""
@@ -144,7 +146,7 @@ class Log:
             return Sink()
         binary = _binary(stream)
         number = _number(binary)
-        status = os.fstat(number) if number >= 0 else None
+        status = _status(number)
         key = (identity(status) or number) if status is not None else stream
         sink = self._sinks.get(key)
         if sink is None or not sink.is_open:
@@ -203,7 +205,7 @@ class _LogStream(Stream):
     """
 
     def __init__(self, stream: Any, number: int) -> None:
-        super().__init__(_unwaited(number), limit=BACKLOG_LIMIT, patience=_PATIENCE)
+        super().__init__(_unwaited(number), limit=BACKLOG_LIMIT, patience=_PATIENCE, at_once=_AT_ONCE)
         self._stream = stream
         self._number = number
 
@@ -235,6 +237,12 @@ def _number(binary: Any) -> int:
     except (AttributeError, OSError, ValueError):  # no file, or a closed one
         return -1
     return number
+
+
+def _status(number: int) -> os.stat_result | None:
+    with suppress(OSError):  # one that was closed without the stream's knowledge
+        return os.fstat(number)
+    return None
 
 
 def _unwaited(number: int) -> int:

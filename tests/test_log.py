@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Self
 from unicodedata import bidirectional
 
@@ -78,6 +79,18 @@ def test_a_stream_that_breaks_is_given_up_and_the_other_goes_on() -> None:
     log.error("kept")
     log.flush()
     assert err.getvalue().endswith("kept\n")
+
+
+def test_a_stream_whose_descriptor_is_closed_is_given_up(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w") as file:
+        number = os.dup(file.fileno())
+        os.close(file.fileno())
+        log = Log(file, None)
+        log.info("lost")
+        log.flush()
+        assert not log.activity
+        os.dup2(number, file.fileno())
+        os.close(number)
 
 
 def test_bytes_that_are_not_utf8_go_out_as_they_came() -> None:
