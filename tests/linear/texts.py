@@ -89,7 +89,7 @@ _CHEAP: _Functions = {
     "subject": (subject, (b"\n ", b"\n\t", b"\nsubject:", b":", b"\r\n\r", b"\nsubject ")),
 }
 _DEAR: _Functions = {
-    "log": (escape, ("\x1b", "a\r", "é\x9b", "\udcff", "中\x00")),
+    "log": (escape, ("\x1b", "a\r", "é\x9b", "\udc9b\u2028", "中\x00")),
     "query": (_searched, ('"', "a ", "-:", '"a" ', "subject:")),
     "words": (_normalized, (" ", "ß", "\u0130", '";')),
     "HTML": (_text_of_html, ("<", "<a ", "<!--", '<p "', "&", "<p>")),
