@@ -70,10 +70,10 @@ def name_of(callback: Any) -> str:
 def kinds(certificate: Certificate) -> list[str]:
     """Every kind of callback that the scenario has."""
     fault = Fault()
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, Server(settings(certificate)) as server:
+        ask(server, "/livez")
         prepare(patch, fault)
-        with Server(settings(certificate)) as server:
-            play(server)
+        play(server)
     return sorted(fault.calls)
 
 
@@ -218,6 +218,19 @@ def test_a_stop_that_fails_is_a_stop_all_the_same(
     mail(server)
     server.stop()
     assert len(server.messages()) >= 3
+
+
+def test_where_http_cannot_be_loaded_the_next_client_may_have_more_luck(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = Fault("Server._open_site")
+    monkeypatch.setattr(loop, "_call", fault.call)
+    with Server(settings(certificate)) as server:
+        with pytest.raises(ConnectionError):
+            ask(server, "/livez")
+        mail(server)
+        assert ask(server, "/smtpmock/messages").json["count"] == 2
+    assert fault.raised
 
 
 def test_a_listener_whose_retry_fails_accepts_again() -> None:
