@@ -37,11 +37,12 @@ NOOP_AT_MOST, LONGEST_NOOP = 20.0, 60.0
 _MIB = 1024 * 1024
 _FLAGS = ("-multipleMessageReceiving", "-sessionTimeout=600")
 _REQUESTS = [
-    ("Mailpit's list of", "GET", "/api/v1/messages?limit=1000"),
-    ("Mailpit's figures of", "GET", "/api/v1/info"),
-    ("Mailpit's search in", "GET", f"/api/v1/search?query={quote('subject:hi -from:nobody')}"),
-    ("Mailpit's deletion of", "DELETE", f"/api/v1/search?query={quote('subject:hi')}"),
+    ("Mailpit's list of", "GET", "/api/v1/messages?limit=1000", 1),
+    ("Mailpit's figures of", "GET", "/api/v1/info", 30),
+    ("Mailpit's search in", "GET", f"/api/v1/search?query={quote('subject:hi -from:nobody')}", 1),
+    ("Mailpit's deletion of", "DELETE", f"/api/v1/search?query={quote('subject:hi')}", 1),
 ]
+"""What is asked, and how often."""
 _TEXT = b"The quick brown fox jumps over the lazy dog, again and again and again.\r\n"
 
 
@@ -147,9 +148,13 @@ def _many(messages: int, readers: int, *, quick: bool) -> list[Figure]:
         above = (procfs.peak(keeper.peer) - stored) / _MIB
         peak = "memory at the peak, above what is stored"
         figures.append(at_most(f"the listings of {name}", peak, above, ABOVE_AT_MOST, "MiB"))
-        for what, method, path in _REQUESTS:
-            load = f"{what} {name}"
-            figures += keeper.noops_beside(lambda m=method, p=path: keeper.ask(p, m), load, quick=quick)  # type: ignore[misc]
+        for what, method, path, times in _REQUESTS:
+
+            def ask(method: str = method, path: str = path, times: int = times) -> None:
+                for _ in range(times):
+                    keeper.ask(path, method)
+
+            figures += keeper.noops_beside(ask, f"{what} {name}", quick=quick)
         return figures
 
 
