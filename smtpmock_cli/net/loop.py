@@ -207,7 +207,11 @@ class Loop:
         """Run until :meth:`stop`; what ``on_error`` raises ends the run and comes out of here."""
         self._running = True
         while self._running:
-            self._iterate()
+            try:
+                while self._running:
+                    self._iterate()
+            except Exception as error:  # noqa: BLE001 - not a callback's: the log's, say, for want of memory
+                self.on_error(error)
 
     def stop(self) -> None:
         """End :meth:`run` after this turn."""
@@ -231,20 +235,26 @@ class Loop:
         for key, events in ready:
             watch: Watch = key.data
             if events & watch.events:
-                _call(watch.callback, watch.on_error)
+                try:
+                    watch.callback()
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is the owner's to deal with
+                    watch.on_error(error)
         if self._timers:
             self._run_timers()
-        _call(self._write_log, self.on_error)
+        self._write_log()
         if self._sends:
             self._send()
-            _call(self._write_log, self.on_error)
+            self._write_log()
         if self._idle:
             self._work()
 
     def _send(self) -> None:
         sends, self._sends = self._sends, []
         for send, on_error in sends:
-            _call(send, on_error)
+            try:
+                send()
+            except Exception as error:  # noqa: BLE001 - as above
+                on_error(error)
 
     def _work(self) -> None:
         """Do a slice of what can wait: each step at most once, so that none is done before another's turn."""

@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -17,20 +17,19 @@ import pytest
 from smtpmock_cli import Configuration, Rule, Server
 from smtpmock_cli.control import http as http_protocol
 from smtpmock_cli.control import listing
+from smtpmock_cli.log import Log
 from smtpmock_cli.net import loop
 from smtpmock_cli.net.listener import Listener, listen
 from tests.certificates import Certificate
 from tests.control.web import ask, raw, read_answer
-from tests.helpers import PATIENCE, TRANSACTION, Client
+from tests.helpers import BODY, PATIENCE, TRANSACTION, Client
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 RULES = [Rule(on="noop", delay=0.01, drip=1000), Rule(on="helo", match="reset.example", then="reset")]
 
-Call = Callable[[Callable[[], None], Callable[[Exception], None]], None]
-
 
 class Fault:
-    """Raises in, or behind, one call of one kind of callback.
+    """Raises in, or behind, one call of one kind of callback, while it is armed.
 
     :param kind: the callback's qualified name; empty for none.
     :param nth: which of its calls, from 1 on.
@@ -40,26 +39,57 @@ class Fault:
     def __init__(self, kind: str = "", nth: int = 1, *, behind: bool = False) -> None:
         self.calls: Counter[str] = Counter()
         self.raised = False
-        self._call = loop._call
+        self.is_armed = False
         self._kind = kind
         self._nth = nth
         self._behind = behind
 
-    def call(self, callback: Callable[[], None], on_error: Callable[[Exception], None]) -> None:
-        """In the place of the loop's one way to call back."""
+    def install(self, patch: pytest.MonkeyPatch) -> None:
+        """Be in every callback that the loop is given from now on."""
+        for name, place in (("call_at", 1), ("send_at_end", 0), ("call_idle", 0), ("call_from_thread", 0)):
+            patch.setattr(loop.Loop, name, self._registering(getattr(loop.Loop, name), place))
+        patch.setattr(loop, "Watch", self._watch_class())
+        flush = Log.flush
+        patch.setattr(Log, "flush", lambda log: self._call(flush.__get__(log)))
+
+    def _registering(self, register: Callable[..., Any], place: int) -> Callable[..., Any]:
+        def call(owner: loop.Loop, *arguments: Any) -> Any:
+            given = list(arguments)
+            given[place] = self._wrapped(given[place])
+            return register(owner, *given)
+
+        return call
+
+    def _watch_class(self) -> type[loop.Watch]:
+        wrapped = self._wrapped
+
+        class Watch(loop.Watch):
+            """One whose callbacks are wrapped, whenever they are set."""
+
+            @property
+            def callback(self) -> Any:
+                return self._callback
+
+            @callback.setter
+            def callback(self, given: Any) -> None:
+                self._callback = wrapped(given)
+
+        return Watch
+
+    def _wrapped(self, callback: Callable[[], object]) -> Callable[[], object]:
+        return lambda: self._call(callback)
+
+    def _call(self, callback: Callable[[], object]) -> object:
+        if not self.is_armed:
+            return callback()
         kind = name_of(callback)
         self.calls[kind] += 1
-        if kind != self._kind or self.calls[kind] != self._nth:
-            self._call(callback, on_error)
-            return
-
-        def fail() -> None:
-            if self._behind:
-                callback()
-            self.raised = True
-            raise MemoryError("injected")
-
-        self._call(fail, on_error)
+        if (kind, self.calls[kind]) != (self._kind, self._nth):
+            return callback()
+        if self._behind:
+            callback()
+        self.raised = True
+        raise MemoryError("injected")
 
 
 def name_of(callback: Any) -> str:
@@ -70,17 +100,26 @@ def name_of(callback: Any) -> str:
 def kinds(certificate: Certificate) -> list[str]:
     """Every kind of callback that the scenario has."""
     fault = Fault()
-    with pytest.MonkeyPatch.context() as patch, Server(settings(certificate)) as server:
-        ask(server, "/livez")
-        prepare(patch, fault)
-        play(server)
+    with pytest.MonkeyPatch.context() as patch:
+        fault.install(patch)
+        with Server(settings(certificate)) as server:
+            ask(server, "/livez")
+            arm(fault, patch)
+            play(server)
     return sorted(fault.calls)
 
 
-def prepare(patch: pytest.MonkeyPatch, fault: Fault) -> None:
+def arm(fault: Fault, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(http_protocol, "REQUEST_TIMEOUT", 0.05)
     patch.setattr(listing, "_FREED_AT_ONCE", 1)
-    patch.setattr(loop, "_call", fault.call)
+    fault.is_armed = True
+
+
+@contextmanager
+def installed(fault: Fault) -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        fault.install(patch)
+        yield patch
 
 
 def settings(certificate: Certificate) -> Configuration:
@@ -173,14 +212,12 @@ def faults(kinds: list[str]) -> Iterator[tuple[str, int, bool]]:
                 yield kind, nth, behind
 
 
-def test_a_callback_that_raises(
-    kinds: list[str], certificate: Certificate, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_callback_that_raises(kinds: list[str], certificate: Certificate, capfd: pytest.CaptureFixture[str]) -> None:
     raised: set[str] = set()
     for kind, nth, behind in faults(kinds):
         fault = Fault(kind, nth, behind=behind)
         with (
-            monkeypatch.context() as patch,
+            installed(fault) as patch,
             Server(settings(certificate)) as server,
             Client(server.port_number) as smtp,
             raw(server) as reader,
@@ -188,7 +225,7 @@ def test_a_callback_that_raises(
             reader.send(LIVE)
             read_answer(reader)
             ask(server, "/livez")  # by now, nothing of the first one's is left to do
-            prepare(patch, fault)
+            arm(fault, patch)
             play(server)
             check(server, smtp, reader)
         error = capfd.readouterr().err
@@ -204,16 +241,20 @@ def test_a_callback_that_raises(
 def test_a_stop_that_fails_is_a_stop_all_the_same(
     kind: str, *, behind: bool, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fault = Fault(kind, behind=behind)
+    fault.install(monkeypatch)
     server = Server(settings(certificate))
     server.start()
     with Client(server.port_number), raw(server) as slow_reader:
-        for _ in range(2):
-            mail(server)
+        mail(server)
+        with Client(server.port_number) as client:
+            client.send(TRANSACTION.replace(BODY, b"x" * 8_000_000 + b"\r\n") + b"QUIT\r\n")
+            client.rest()
         slow_reader.send(b"GET /smtpmock/messages?count=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         ask(server, "/livez")
-        fault = Fault(kind, behind=behind)
-        monkeypatch.setattr(loop, "_call", fault.call)
+        fault.is_armed = True
         server.stop()
+    assert fault.raised
     server.start()
     mail(server)
     server.stop()
@@ -224,7 +265,8 @@ def test_where_http_cannot_be_loaded_the_next_client_may_have_more_luck(
     certificate: Certificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault = Fault("Server._open_site")
-    monkeypatch.setattr(loop, "_call", fault.call)
+    fault.install(monkeypatch)
+    fault.is_armed = True
     with Server(settings(certificate)) as server:
         with pytest.raises(ConnectionError):
             ask(server, "/livez")
@@ -236,6 +278,7 @@ def test_where_http_cannot_be_loaded_the_next_client_may_have_more_luck(
 def test_a_listener_whose_retry_fails_accepts_again() -> None:
     """As where descriptors had run out, and then memory."""
     fault = Fault("Listener._try_again")
+    fault.is_armed = True
     running = loop.Loop(on_error=lambda _: None)
     sock = listen("127.0.0.1", 0)
     accepted: list[socket.socket] = []
@@ -246,9 +289,8 @@ def test_a_listener_whose_retry_fails_accepts_again() -> None:
         if len(accepted) == 1:
             raise MemoryError
 
-    Listener(running, sock, accept, lambda _: None)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_call", fault.call)
+    with installed(fault):
+        Listener(running, sock, accept, lambda _: None)
         for _ in range(2):
             with socket.create_connection(sock.getsockname()):
                 running.run()
