@@ -22,7 +22,7 @@ class Target(Protocol):
 
 MODULES = {
     name: f"tests.fuzz.{name}_target"
-    for name in ("session", "grammar", "body", "http", "guard", "mail", "rules", "auth")
+    for name in ("session", "grammar", "body", "http", "guard", "query", "mail", "rules", "auth")
 }
 
 

@@ -14,6 +14,7 @@ from tests.fuzz.targets import MODULES, load
 
 EXECUTIONS = {
     "guard": 20_000,
+    "query": 5000,
     "session": 1500,
     "grammar": 20_000,
     "body": 2000,
