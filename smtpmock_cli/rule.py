@@ -16,7 +16,8 @@ ANY = "any"
 _COMMANDS = ("helo", "mail", "rcpt", "data", "rset", "noop", "quit", "auth", "starttls")
 OCCASIONS = ("connect", *_COMMANDS, "unknown", "message", ANY)
 """What a rule can be ``on``; ``unknown`` is a line that is none of the others, ``message`` a body's end."""
-PERS = ("server", "session", "client", "sender", "recipient", "triplet")
+SERVER = "server"
+PERS = (SERVER, "session", "client", "sender", "recipient", "triplet")
 """Whom a rule's counters can count for; a triplet is client, sender and recipient."""
 CONTINUE, CLOSE, RESET, HANG = "continue", "close", "reset", "hang"
 THENS = (CONTINUE, CLOSE, RESET, HANG)

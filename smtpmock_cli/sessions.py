@@ -196,6 +196,8 @@ class Sessions:
             return None
         from .smtp.rules import Rules  # only here: few servers have any
 
+        if self._rules is not None and self._rules.are(configuration.rules, configuration.seed):
+            return self._rules  # what was found out about them stays known
         clock = self._loop.clock
         return Rules(configuration.rules, configuration.seed, clock, self._open_sessions, before=self._rules)
 

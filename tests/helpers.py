@@ -93,6 +93,8 @@ class Played:
 
     def add(self, event: events.Event) -> None:
         before = self.events[-1] if self.events else None
+        if event is events.DECISION_PENDING:  # how many steps a decision takes is not what a session says
+            return
         if isinstance(event, events.BodyReceived) and isinstance(before, events.BodyReceived):
             self.events[-1] = events.BodyReceived(before.data + event.data)
         elif isinstance(event, events.TransactionEnded):

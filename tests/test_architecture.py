@@ -46,12 +46,13 @@ LAYERS = (
     ("smtp/auth", "smtp/chunks"),
     ("smtp/session",),
     ("smtp/rules",),
-    ("smtp/dialogue",),
-    ("smtp/commands", "smtp/extensions", "smtp/status_codes", "smtp/counters"),
+    ("smtp/selection",),
+    ("smtp/dialogue", "smtp/decision"),
+    ("smtp/commands", "smtp/extensions", "smtp/status_codes", "smtp/counters", "smtp/index", "smtp/contents"),
     ("smtp/table",),
     ("smtp/path", "smtp/body"),
     ("smtp/__init__", "smtp/grammar", "smtp/events", "smtp/transaction", "smtp/occasion", "smtp/concealment"),
-    ("smtp/chance",),
+    ("smtp/chance", "smtp/globs", "smtp/grams"),
     ("deliveries",),
     ("store", "messages_file", "port_file", "rules_file"),
     ("configuration", "message", "log"),
@@ -65,6 +66,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 PURE = {
     "__future__",
     "binascii",
+    "bisect",
     "collections",
     "email",
     "enum",
@@ -72,6 +74,7 @@ PURE = {
     "functools",
     "hmac",
     "ipaddress",
+    "operator",
     "random",
     "re",
     "typing",
@@ -165,7 +168,10 @@ def test_a_start_imports_what_it_uses_and_no_more() -> None:
     assert ours >= {"smtpmock_cli.net.smtp"}
     files = ("messages_file", "port_file", "rules_file")
     unused = {f"smtpmock_cli.{name}" for name in ("deliveries", "store", "rule", *files)}
-    unused |= {f"smtpmock_cli.smtp.{name}" for name in ("rules", "esmtp", "extensions", "path", "chunks", "auth")}
+    unused |= {
+        f"smtpmock_cli.smtp.{name}"
+        for name in ("rules", "decision", "globs", "esmtp", "extensions", "path", "chunks", "auth")
+    }
     assert ours.isdisjoint(unused)
     assert started - ours - imported(click_alone.stderr) <= START_BUDGET
 
@@ -190,6 +196,8 @@ def test_a_start_with_extensions_imports_what_it_uses_too(
         running.signal(signal.SIGTERM)
         started = imported(running.process.communicate(timeout=PATIENCE)[1])
     assert started & NEVER_AT_START <= allowed
+    for_thousands_of_rules = {f"smtpmock_cli.smtp.{name}" for name in ("contents", "grams", "index", "selection")}
+    assert started.isdisjoint(for_thousands_of_rules)
 
 
 def test_the_http_api_is_imported_by_its_first_request() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
+import select
 import signal
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from smtpmock_cli import Configuration, ConfigurationError, Rule, Server, ServerStateError
-from tests.helpers import BODY, ENVELOPE, HELO, MAIL, PATIENCE, TRANSACTION, Client, daemon
+from tests.control.web import ask
+from tests.helpers import BODY, ENVELOPE, HELO, MAIL, PATIENCE, TRANSACTION, Client, daemon, free_port
 from tests.test_cli import posix
 
 BUSY = "451 4.7.1 Try again"
@@ -221,3 +226,114 @@ def test_rules_can_come_through_a_pipe(tmp_path: Path) -> None:
     path.write_text(text)
     with path.open("rb") as file, daemon("-rules=/dev/stdin", stdin=file) as running, running.client() as client:
         assert re.match("451 piped", client.ask(b"NOOP\r\n"))
+
+
+# Thousands of rules.
+
+LOOKED_FOR = [Rule(on="message", contains=f"{number} of them", reply=BUSY) for number in range(3000)]
+LARGE = (b"x" * 70 + b"\r\n") * 140_000
+
+
+def slow_rules(count: int) -> Iterator[Rule]:
+    """Each has a glob that is compiled when the first NOOP comes: for a thousand, that takes most of a second."""
+    for number in range(count):
+        yield Rule(on="noop", match="?" * (number % 90) + "[ab]" * (1 + number // 90), reply=BUSY)
+
+
+SLOW = tuple(slow_rules(1000))
+DECIDING = "decision of its rules"
+
+
+def send_and_watch(server: Server, client: Client, data: bytes) -> None:
+    """Return while the server makes a decision on the last of it."""
+    ask(server, "/livez")  # imports what it needs, which may take as long as the decision
+    client.send(data)
+    deadline = time.monotonic() + PATIENCE
+    while [session["state"] for session in ask(server, "/smtpmock/sessions").json["sessions"]] != [DECIDING]:
+        assert time.monotonic() < deadline
+
+
+def test_others_are_answered_while_rules_look_at_a_large_mail() -> None:
+    with (
+        Server(Configuration(rules=LOOKED_FOR)) as server,
+        Client(server.port_number) as sending,
+        Client(server.port_number) as other,
+    ):
+        sending.envelope()
+        sending.send(LARGE + b".\r\n")
+        answered = 0
+        while not select.select([sending.sock], [], [], 0)[0]:
+            assert other.ask(b"NOOP\r\n") == "250 Ok"
+            answered += 1
+        assert sending.read() == "250 Received"
+    assert answered > 20, "one of them waited for all of the mail"
+
+
+def test_a_decision_does_not_count_against_the_timeout_and_can_be_watched() -> None:
+    settings = Configuration(http_port=0, rules=SLOW, session_timeout=1)
+    with Server(settings) as server, Client(server.port_number) as client:
+        send_and_watch(server, client, b"NOOP\r\nRSET\r\nQUIT\r\n")
+        assert client.rest().decode().splitlines() == [
+            "250 Ok",
+            Configuration().msg_invalid_cmd_rset_sequence,
+            "221 Closing connection",
+        ]
+
+
+def test_a_stop_waits_for_a_decision_and_the_reply_that_is_owed() -> None:
+    server = Server(Configuration(http_port=0, rules=SLOW, shutdown_timeout=60))
+    server.start()
+    with Client(server.port_number) as client:
+        send_and_watch(server, client, b"NOOP\r\nNOOP\r\n")
+        server.stop()
+        assert client.rest() == b"250 Ok\r\n"
+    (message,) = server.messages()
+    assert message.noop
+
+
+@posix
+def test_a_second_signal_cuts_a_decision(tmp_path: Path) -> None:
+    rules = "".join(f"[[rule]]\non = 'noop'\ndelay = 1\nmatch = '{rule.match}'\n" for rule in slow_rules(5000))
+    kept, port = tmp_path / "messages.jsonl", free_port()
+    flags = (rules_file(tmp_path, rules), f"-messagesFile={kept}", f"-httpPort={port}", "-shutdownTimeout=60")
+    with daemon(*flags) as running, running.client() as client:
+        urlopen(f"http://127.0.0.1:{port}/livez", timeout=PATIENCE).close()
+        client.send(b"NOOP\r\n")
+        while DECIDING not in urlopen(f"http://127.0.0.1:{port}/smtpmock/sessions", timeout=PATIENCE).read().decode():
+            pass
+        running.signal(signal.SIGTERM)
+        assert running.process.stdout is not None
+        while b"shutdown mode" not in running.process.stdout.readline():
+            pass
+        running.signal(signal.SIGTERM)
+        code, _, err = running.finish()
+        assert client.rest() == b""
+    assert (code, err) == (0, [])
+    (line,) = kept.read_text("ascii").splitlines()
+    assert json.loads(line)["noop"] is False
+
+
+@pytest.mark.parametrize("leave", [Client.close, Client.reset])
+def test_a_client_that_leaves_amid_a_decision_leaves_its_message(leave: Callable[[Client], None]) -> None:
+    with Server(Configuration(http_port=0, rules=SLOW)) as server:
+        client = Client(server.port_number)
+        send_and_watch(server, client, HELO + b"NOOP\r\n")
+        leave(client)
+        (message,) = server.wait_for_messages(1, PATIENCE)
+        assert message.helo
+        with Client(server.port_number) as other:
+            assert other.ask(b"NOOP\r\n") == "250 Ok"
+    assert len(server.messages()) == 2
+
+
+def test_another_setting_leaves_rules_as_they_are() -> None:
+    """What took long to find out about them is kept, as are their counters."""
+    with Server(Configuration(rules=[*SLOW, Rule(on="noop", times=1, reply="451 once")])) as server:
+        rules = server._sessions._rules
+        with Client(server.port_number) as client:
+            assert client.ask(b"NOOP\r\n") == "451 once"
+            server.reconfigure(msg_noop_received="250 other")
+            assert client.ask(b"NOOP\r\n") == "250 other"
+            assert server._sessions._rules is rules
+            server.reconfigure(seed=5)
+            assert client.ask(b"NOOP\r\n") == "451 once"

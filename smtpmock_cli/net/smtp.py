@@ -43,6 +43,7 @@ PLAYING, FINISHING, OVER = Phase
 _STATES = {
     State.BODY: "message body",
     State.RESPONSE: "response to AUTH's challenge",
+    State.DECIDING: "decision of its rules",
     State.SECURING: "TLS handshake",
     State.HUNG: "nothing, by a rule",
     State.ENDED: "nothing, it has ended",
@@ -226,7 +227,7 @@ class SmtpProtocol:
                 self._await_data()
                 return
             elif isinstance(event, events.ReplyDelayed):
-                if not isinstance(event, events.DripDelayed):
+                if type(event) is events.ReplyDelayed:
                     self._log.info(f"SMTP response delay: {event.seconds} sec")
                 self._pause(event.seconds)
                 return

@@ -118,7 +118,13 @@ class Auth:
     def play(self, session: Session, row: Command, line: str, argument: str | None) -> None:
         """Answer an AUTH: refuse it, or begin its exchange."""
         session.tell(RequestReceived(concealed(line)))
-        fired = session.rule_for(row, line, argument)
+        decided = None if session.script is None else session.rule_for(row, line, argument)
+        if decided is None:
+            self._begin(session, None, row, argument)
+        else:
+            decided.decide(session, self._begin, row, argument)
+
+    def _begin(self, session: Session, fired: FiredRule | None, row: Command, argument: str | None) -> None:
         refusal, is_in_order = row.judge(session.message, argument)
         name, _, initial = (argument or "").partition(" ")
         if not is_in_order:

@@ -16,6 +16,7 @@ from .table import Command
 
 TYPE_CHECKING = False  # not from typing, whose import takes longer than all of this
 if TYPE_CHECKING:
+    from .rules import FiredRule
     from .session import Session
 
 _size = re.compile("bdat +([0-9]{1,20})( +last)?", re.IGNORECASE).fullmatch
@@ -53,7 +54,12 @@ def record_unless_whole(message: Message, request: str, response: str, argument:
 def play_chunk(session: Session, row: Command, line: str, argument: str | None) -> None:
     """Have the session take a chunk, and answer it then."""
     session.tell(RequestReceived(line))
-    Chunk(row, session, line, argument).begin(session)
+    chunk = Chunk(row, session, line, argument)
+    decided = session.rule_for(row, line, argument)
+    if decided is None:
+        chunk.begin(session, None)
+    else:
+        decided.decide(session, chunk.begin)
 
 
 class Chunk:
@@ -69,13 +75,14 @@ class Chunk:
         self._argument = argument
         self._answer, self._is_accepted = row.judge(session.message, argument)
         self._line = line
-        self._fired = session.rule_for(row, line, argument)
+        self._fired: FiredRule | None = None
         found = _size(line)
         self._size = int(found[1]) if found else 0
         self._is_last = found is not None and found[2] is not None
 
-    def begin(self, session: Session) -> None:
+    def begin(self, session: Session, fired: FiredRule | None) -> None:
         """Have the session take the octets."""
+        self._fired = fired
         chunks = session.body
         if not (self._is_accepted and session.message.chunks and isinstance(chunks, Chunks)):
             chunks = Chunks(session.table.body.limit if self._is_accepted else 0)
@@ -97,7 +104,7 @@ class Chunk:
             return
         answer = Reply(self._answer.line.format(self._size)) if self._is_accepted else self._answer
         if self._fired is not None:
-            session.obey_rule(self._fired, self._row, self._line, self._argument, answer, self._is_accepted)
+            session.obey(self._fired, self._row, self._line, self._argument, answer, self._is_accepted)
             return
         self._row.record(message, self._line, answer.line, self._argument if self._is_accepted else None)
         session.reply(answer, self._row.delay, ends=session.table.fail_fast and not self._is_accepted)

@@ -6,20 +6,16 @@ a rule, those used last.
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from fnmatch import translate
 
-from ..rule import ANY, Rule
+from ..rule import ANY, SERVER, Rule
 from .events import Reply
-from .occasion import Occasion
+from .globs import Globs
+from .occasion import Connections, Occasion
 
 COUNTERS_KEPT = 10_000
-
-Connections = Callable[[int, str | None], int]
-"""How many sessions are open, that of this number included; only those of a client's address, where one is given."""
-Glob = Callable[[str], object]
+_FIT_COST = 512
 
 
 class _Counter:
@@ -39,42 +35,70 @@ class ActiveRule:
 
     :param name: what the log calls it.
     :param chance: gives numbers from 0 to 1.
+    :param globs: shared by all rules.
     """
 
-    def __init__(self, rule: Rule, name: str, chance: Callable[[], float] | None) -> None:
+    def __init__(self, rule: Rule, name: str, chance: Callable[[], float] | None, globs: Globs) -> None:
         self.rule = rule
         self.name = rule.name or name
         self.fired = 0
         """How often it has fired."""
         self.reply = Reply("\r\n".join(rule.reply)) if rule.reply is not None else None
-        self._match = None if rule.match is None else _glob(rule.match)
-        self._sender = None if rule.sender is None else _glob(rule.sender)
-        self._recipient = None if rule.recipient is None else _glob(rule.recipient)
+        self._match = None if rule.match is None else globs[rule.match]
+        self._sender = None if rule.sender is None else globs[rule.sender]
+        self.recipient = None if rule.recipient is None else globs[rule.recipient]
         self.contains = None if rule.contains is None else rule.contains.encode()
         self._chance = chance
         self._rate = _rate(rule.over_rate) if rule.over_rate is not None else None
-        self._counters: OrderedDict[int, _Counter] = OrderedDict()
+        self._of_all = _Counter()
+        """The counter of a rule that counts ``per`` server."""
+        self._counters: OrderedDict[int, _Counter] | None = None
 
     @property
     def reads_subject(self) -> bool:
-        return self._match is not None and self._is_on("message")
+        return self._match is not None and self.is_on("message")
+
+    @property
+    def counts_recipients(self) -> bool:
+        """Whether it takes longer to ask if a message has many recipients."""
+        return self.recipient is not None or self.rule.per in ("recipient", "triplet")
+
+    def is_on(self, on: str) -> bool:
+        """Whether it applies to this occasion."""
+        return on in self.rule.on or ANY in self.rule.on
 
     def fits(self, on: str, text: str, sender: str | None, may_contain: bool) -> bool:
         """Whether ``on``, ``match`` and ``sender`` are met; ``may_contain`` says whether ``contains`` can be."""
-        if not self._is_on(on) or (self.contains is not None and not may_contain):
+        rule = self.rule
+        if not (on in rule.on or ANY in rule.on) or (self.contains is not None and not may_contain):
             return False
-        if self._match is not None and not (_meets if on in ("mail", "rcpt") else _is_like)(self._match, text):
+        match = self._match
+        if match is not None and not (match.fits_path(text) if on in ("mail", "rcpt") else match.fits(text)):
             return False
-        return self._sender is None or (sender is not None and _meets(self._sender, sender))
+        return self._sender is None or (sender is not None and self._sender.fits_path(sender))
 
-    def fires(self, occasion: Occasion, now: float, connections: Connections) -> bool:
+    def cost(self, text: str, sender: str | None) -> int:
+        """The cost of :meth:`fits`, in bytes searched for one text."""
+        asked = ((self._match, text), (self._sender, sender))
+        return _FIT_COST + sum(glob.cost(given) for glob, given in asked if glob is not None and given is not None)
+
+    def fires(self, occasion: Occasion, clock: Callable[[], float], connections: Connections) -> bool:
         """Whether it fires on what it fits; counts it."""
         if self.contains is not None and self.contains not in occasion.message.msg_request:
             return False
-        if self._recipient is not None and not any(_meets(self._recipient, path) for path in occasion.recipients):
+        if self.recipient is not None and not any(map(self.recipient.fits_path, occasion.recipients)):
             return False
-        counter = self._counter(occasion.key(self.rule.per))
-        if not (self._crowd_suffices(occasion, connections) and self._rate_suffices(counter, now)):
+        return self.counts(occasion, clock, connections)
+
+    def counts(self, occasion: Occasion, clock: Callable[[], float], connections: Connections) -> bool:
+        """Whether it fires, given that ``contains`` and ``recipient`` are met; counts it."""
+        rule = self.rule
+        counter = self._of_all if rule.per == SERVER else self._counter(occasion.key(rule.per))
+        if rule.over_connections is not None:
+            crowd = occasion.crowd(connections, of_client=rule.per == "client")
+            if crowd <= rule.over_connections:
+                return False
+        if self._rate is not None and not _is_over(self._rate, counter, clock()):
             return False
         counter.seen += 1
         if not self._is_due(counter):
@@ -82,29 +106,6 @@ class ActiveRule:
         counter.fired += 1
         self.fired += 1
         return True
-
-    def _is_on(self, on: str) -> bool:
-        return on in self.rule.on or ANY in self.rule.on
-
-    def _crowd_suffices(self, occasion: Occasion, connections: Connections) -> bool:
-        most = self.rule.over_connections
-        if most is None:
-            return True
-        return connections(occasion.session, occasion.client if self.rule.per == "client" else None) > most
-
-    def _rate_suffices(self, counter: _Counter, now: float) -> bool:
-        if self._rate is None:
-            return True
-        count, seconds = self._rate
-        if counter.passed is None:
-            counter.passed = deque()
-        passed = counter.passed
-        while passed and passed[0] <= now - seconds:
-            passed.popleft()
-        if len(passed) >= count:
-            return True
-        passed.append(now)
-        return False
 
     def _is_due(self, counter: _Counter) -> bool:
         rule = self.rule
@@ -116,6 +117,8 @@ class ActiveRule:
         return self._chance is None or self._chance() < (rule.probability or 0)
 
     def _counter(self, key: int) -> _Counter:
+        if self._counters is None:
+            self._counters = OrderedDict()
         counters = self._counters
         counter = counters.get(key)
         if counter is None:
@@ -127,17 +130,18 @@ class ActiveRule:
         return counter
 
 
-def _is_like(glob: Glob, text: str) -> bool:
-    return glob(text) is not None
-
-
-def _meets(glob: Glob, path: str) -> bool:
-    """Whether a glob fits an address, or its domain alone."""
-    return _is_like(glob, path) or _is_like(glob, path.rpartition("@")[2])
-
-
-def _glob(pattern: str) -> Glob:
-    return re.compile(translate(pattern), re.IGNORECASE).match
+def _is_over(rate: tuple[int, int], counter: _Counter, now: float) -> bool:
+    """Whether as many as the rate allows have passed within its time; if not, counts one more."""
+    count, seconds = rate
+    if counter.passed is None:
+        counter.passed = deque()
+    passed = counter.passed
+    while passed and passed[0] <= now - seconds:
+        passed.popleft()
+    if len(passed) >= count:
+        return True
+    passed.append(now)
+    return False
 
 
 def _rate(text: str) -> tuple[int, int]:

@@ -20,6 +20,7 @@ class State(Enum):
     REST_OF_LINE = "the rest of a line that was too long"
     BODY = "a line of a message's body"
     RESPONSE = "a response to a challenge of AUTH"
+    DECIDING = "left until it is known which rule decides"
     SECURING = "of a TLS handshake, and so not for the session"
     HUNG = "nothing that is ever answered"
     ENDED = "of no interest any more"

@@ -78,6 +78,12 @@ class DripDelayed(ReplyDelayed):
     __slots__ = ()
 
 
+class DecisionPending(ReplyDelayed):
+    """Other sessions have their turn before the next event: which rule decides takes long to find out."""
+
+    __slots__ = ()
+
+
 class ReplyPart(_Value):
     """Bytes of a reply to send, before the :class:`Reply` that has its last."""
 
@@ -153,5 +159,6 @@ Event = (
 NEED_DATA = NeedData()
 START_TLS = StartTls()
 INPUT_ENDED = InputEnded()
+DECISION_PENDING = DecisionPending(0)
 CONNECTION_RESET = ConnectionReset()
 SESSION_ENDED = SessionEnded()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..message import Message
+
+Connections = Callable[[int, str | None], int]
+"""How many sessions are open, that of this number included; only those of a client's address, where one is given."""
 
 _HEAD_SEARCHED = 64 * 1024
 """How many bytes of a body can hold its subject."""
@@ -19,7 +24,7 @@ class Occasion:
     :param message: the transaction so far, without the command's own address.
     """
 
-    __slots__ = ("client", "message", "on", "sender", "session", "text")
+    __slots__ = ("_known", "client", "message", "on", "sender", "session", "text")
 
     def __init__(self, on: str, text: str, session: int, client: str, sender: str | None, message: Message) -> None:
         self.on = on
@@ -28,6 +33,7 @@ class Occasion:
         self.client = client
         self.sender = sender
         self.message = message
+        self._known: dict[str | bool, int] | None = None
 
     @property
     def recipients(self) -> list[str]:
@@ -36,11 +42,28 @@ class Occasion:
 
     def key(self, per: str) -> int:
         """Whom to count for, as a number: addresses may be long, and many."""
-        if per in ("server", "session"):
-            return self.session if per == "session" else 0
-        sender, recipients = (self.sender or "").lower(), tuple(path.lower() for path in self.recipients)
-        keys = {"client": self.client, "sender": sender, "recipient": recipients}
-        return hash(keys.get(per, (self.client, sender, recipients)))
+        if per == "session":
+            return self.session
+        known = self._known = self._known or {}
+        if per not in known:
+            known[per] = self._key(per)
+        return known[per]
+
+    def crowd(self, connections: Connections, *, of_client: bool) -> int:
+        """How many sessions are open, those of this client or all; counted once, because there may be thousands."""
+        known = self._known = self._known or {}
+        if of_client not in known:
+            known[of_client] = connections(self.session, self.client if of_client else None)
+        return known[of_client]
+
+    def _key(self, per: str) -> int:
+        if per == "client":
+            return hash(self.client)
+        sender = (self.sender or "").lower()
+        if per == "sender":
+            return hash(sender)
+        recipients = tuple(path.lower() for path in self.recipients)
+        return hash(recipients if per == "recipient" else (self.client, sender, recipients))
 
 
 def said(on: str, line: str) -> str:

@@ -5,22 +5,40 @@ Invariant: the first rule in order that fires is the only one that does; those b
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+import operator
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 
 from ..message import Message
 from ..rule import CLOSE, CONTINUE, HANG, RESET, Rule
-from .counters import ActiveRule, Connections
+from .counters import ActiveRule
+from .decision import STEP, Decision, Pace
 from .events import CONNECTION_RESET, DripDelayed, Event, Reply, ReplyDelayed, ReplyPart, RuleFired
-from .occasion import Occasion, said, subject
+from .globs import Globs
+from .occasion import Connections, Occasion, said, subject
 
 TYPE_CHECKING = False  # not from typing, whose import takes longer than all of this
 if TYPE_CHECKING:
-    from .dialogue import Dialogue
+    from typing import Any
 
+    from .contents import Search, Texts
+    from .dialogue import Dialogue
+    from .globs import Glob
+    from .index import Index
+    from .selection import Recipients, Selection
+    from .session import Session
+
+_FEW = 64
+"""Up to this many rules are asked one by one whether they fit."""
+_LONGEST_AT_ONCE = 4 * 1024
+"""The longest text, in characters, about which they are asked without a pause."""
+_RULE_COST = 1024
+"""The cost of asking one rule whether it fires, in bytes searched for one text."""
+_LEAST_YIELDED = 16 * 1024
+"""The cost of the rules to ask without a pause."""
 _TEXTS_REMEMBERED = 256
 _LONGEST_REMEMBERED = 128
+_MOST_REMEMBERED = 256
 _DRIPS_A_SECOND = 50
 
 
@@ -45,6 +63,10 @@ class FiredRule:
         """Whether a body follows its reply to DATA (RFC 5321 section 4.3.2)."""
         return self._active.reply is None or self._active.reply.line[0] == "3"
 
+    def decide(self, session: Session, then: Callable[..., None], *args: Any) -> None:
+        """Call ``then`` with the session, the rule that fires (None if none does) and ``args``."""
+        then(session, self, *args)
+
     def answer(self, reply: Reply, succeeded: bool) -> tuple[Reply | None, bool]:
         """Its reply and whether that is one of success, given what they would be; None is no reply."""
         if self._active.reply is not None:
@@ -68,11 +90,14 @@ class FiredRule:
         if self.after_bytes:
             self._reply(dialogue, reply)
         else:
-            self.break_off(dialogue, reply)
+            self._break_off(dialogue, reply)
 
-    def break_off(self, dialogue: Dialogue, reply: Reply | None = None) -> None:
-        """Have the session reply, and do to its connection what the rule says."""
+    def break_off(self, dialogue: Dialogue) -> None:
+        """Do to the session's connection what the rule says."""
         self._note(dialogue)
+        self._break_off(dialogue, None)
+
+    def _break_off(self, dialogue: Dialogue, reply: Reply | None) -> None:
         if self._rule.then == HANG:
             dialogue.hang()
             return
@@ -96,8 +121,17 @@ class FiredRule:
         """Drop by drop, or at once."""
         if reply is None:
             return
-        for part in [reply] if self._rule.drip is None else drip(reply, self._rule.drip):
+        if self._rule.drip is None:
+            dialogue.tell(reply)
+            return
+        for part in drip(reply, self._rule.drip):
             dialogue.tell(part)
+
+
+Decided = FiredRule | Decision | None
+"""The rule that decides, if one does; or what finds it."""
+_Situation = tuple[str, str, str | None, bool]
+"""The occasion, its text, the sender, and whether a message may hold a text that rules look for."""
 
 
 class Rules:
@@ -118,19 +152,24 @@ class Rules:
     ) -> None:
         staying = before.active if before is not None and before.seed == seed else []
         at_work = {id(active.rule): active for active in staying}
+        globs = Globs()
         self.active: list[ActiveRule] = [
-            at_work.get(id(rule)) or ActiveRule(rule, f"rule {number}", _chance(rule, seed, number))
+            at_work.get(id(rule)) or ActiveRule(rule, f"rule {number}", _chance(rule, seed, number), globs)
             for number, rule in enumerate(rules, 1)
         ]
-        texts = {active.contains for active in self.active if active.contains is not None}
-        # One search for all of them, because most messages hold none.
-        self._finds_any = re.compile(b"|".join(map(re.escape, sorted(texts)))).search if texts else None
+        self.texts = _texts(self.active)
+        self._selection: Selection | None = None
+        self._recipient_globs: tuple[Mapping[str, Glob], Index | None] | None = None
+        self.counts_recipients = any(active.counts_recipients for active in self.active)
         self._reads_subject = any(active.reads_subject for active in self.active)
         self.seed: int | None = seed
-        self._clock = clock
-        self._connections = connections
-        # Tests say the same few things again and again.
-        self._remembered = lru_cache(_TEXTS_REMEMBERED)(self._fitting)
+        self.clock = clock
+        self.connections = connections
+        self.pace = Pace()
+        self._are_few = len(self.active) <= _FEW
+        self._found: dict[_Situation, Sequence[ActiveRule]] = {}
+        # Tests say the same few things again and again. Not: a method, because rules in a cycle are freed late.
+        self._asked = lru_cache(_TEXTS_REMEMBERED)(partial(_asked, self.active))
 
     @property
     def fired(self) -> list[int]:
@@ -141,12 +180,41 @@ class Rules:
         """The rules for a session, by its number and its client's address."""
         return Script(self, session, client)
 
-    def fitting(self, on: str, text: str, sender: str | None, body: bytes | None) -> Sequence[ActiveRule]:
-        """The rules that can fire on this, by what does not change; ``body`` is a message's."""
-        may_contain = body is not None and self._finds_any is not None and self._finds_any(body) is not None
+    def are(self, rules: Sequence[Rule], seed: int | None) -> bool:
+        """Whether these are the same rules with the same seed."""
+        ours = [active.rule for active in self.active]
+        return self.seed == seed and len(ours) == len(rules) and all(map(operator.is_, ours, rules))
+
+    def recipients(self) -> Recipients:
+        """Matches the rules' globs for recipients against those of one message."""
+        from .selection import Recipients, recipient_globs  # only here: few rules need it
+
+        if self._recipient_globs is None:
+            self._recipient_globs = recipient_globs(self.active)
+        return Recipients(*self._recipient_globs)
+
+    def fitting(self, on: str, text: str, sender: str | None, may_contain: bool) -> Sequence[ActiveRule] | None:
+        """The rules that can fire, by what does not change; None if finding them takes steps."""
         if len(text) + len(sender or "") > _LONGEST_REMEMBERED:
-            return self._fitting(on, text, sender, may_contain)
-        return self._remembered(on, text, sender, may_contain)
+            is_quick = self._are_few and len(text) + len(sender or "") <= _LONGEST_AT_ONCE
+            return _asked(self.active, on, text, sender, may_contain) if is_quick else None
+        if self._are_few:
+            return self._asked(on, text, sender, may_contain)
+        return self._found.get((on, text, sender, may_contain))
+
+    def find(self, situation: _Situation) -> Generator[int, None, Sequence[ActiveRule]]:
+        """The same, in steps that yield their costs."""
+        if self._selection is None:
+            from .selection import Selection  # only here: few servers have so many rules
+
+            self._selection = Selection(self.active)
+        fitting = yield from self._selection.fitting(*situation)
+        _, text, sender, _ = situation
+        if len(text) + len(sender or "") <= _LONGEST_REMEMBERED and len(fitting) <= _MOST_REMEMBERED:
+            if len(self._found) >= _TEXTS_REMEMBERED:
+                del self._found[next(iter(self._found))]
+            self._found[situation] = fitting
+        return fitting
 
     def subject(self, body: bytes) -> str:
         """The subject of a message, read only where a rule asks."""
@@ -154,14 +222,10 @@ class Rules:
 
     def first(self, fitting: Iterable[ActiveRule], occasion: Occasion) -> FiredRule | None:
         """The first that fires, if one does."""
-        now = self._clock()
         for active in fitting:
-            if active.fires(occasion, now, self._connections):
+            if active.fires(occasion, self.clock, self.connections):
                 return FiredRule(active, occasion.text)
         return None
-
-    def _fitting(self, on: str, text: str, sender: str | None, may_contain: bool) -> Sequence[ActiveRule]:
-        return [active for active in self.active if active.fits(on, text, sender, may_contain)]
 
 
 class Script:
@@ -171,38 +235,113 @@ class Script:
     :param client: its peer's address.
     """
 
-    __slots__ = ("_client", "_rules", "_session")
+    __slots__ = ("_client", "_recipients", "_rules", "_session")
 
     def __init__(self, rules: Rules, session: int, client: str) -> None:
         self._rules = rules
         self._session = session
         self._client = client
+        self._recipients: Recipients | None = None
 
-    def on_connect(self, message: Message) -> FiredRule | None:
+    def on_connect(self, message: Message) -> Decided:
         return self._first("connect", self._client, message)
 
-    def on_command(self, on: str, line: str, argument: str | None, message: Message) -> FiredRule | None:
+    def on_command(self, on: str, line: str, argument: str | None, message: Message) -> Decided:
         """What decides on a command; ``argument`` is its valid one."""
         text = argument if on in ("mail", "rcpt", "helo") and argument is not None else said(on, line)
         return self._first(on, text, message)
 
-    def on_unknown(self, line: str, message: Message) -> FiredRule | None:
+    def on_unknown(self, line: str, message: Message) -> Decided:
         """The same for what is no command here; AUTH and STARTTLS can be by a rule."""
         verb, _, argument = line.partition(" ")
         if verb.lower() in ("auth", "starttls"):
             return self._first(verb.lower(), argument, message)
         return self._first("unknown", line, message)
 
-    def on_message(self, message: Message) -> FiredRule | None:
+    def on_message(self, message: Message) -> Decided:
         """What decides on a body."""
         return self._first("message", self._rules.subject(message.msg_request), message, message.msg_request)
 
-    def _first(self, on: str, text: str, message: Message, body: bytes | None = None) -> FiredRule | None:
+    def _first(self, on: str, text: str, message: Message, body: bytes | None = None) -> Decided:
+        rules = self._rules
         sender = text if on == "mail" else message.reverse_path if message.mailfrom else None
-        fitting = self._rules.fitting(on, text, sender, body)
-        if not fitting:
+        may_contain = body is not None and rules.texts is not None and rules.texts.may_be_in(body)
+        fitting = rules.fitting(on, text, sender, may_contain)
+        if not fitting and fitting is not None:
             return None
-        return self._rules.first(fitting, Occasion(on, text, self._session, self._client, sender, message))
+        occasion = Occasion(on, text, self._session, self._client, sender, message)
+        if fitting is not None:
+            weight = _RULE_COST
+            if may_contain:
+                weight += len(message.msg_request)
+            if rules.counts_recipients and on != "rcpt":
+                weight += _RULE_COST * len(message.forward_paths)
+            rules.pace.spent += len(fitting) * weight
+            if rules.pace.spent < STEP:
+                return rules.first(fitting, occasion)
+        situation = on, text, sender, may_contain
+        decision = Decision(self._in_steps(situation, fitting, occasion, body), rules.pace)
+        return decision.fired if decision.step() else decision
+
+    def _in_steps(
+        self, situation: _Situation, fitting: Sequence[ActiveRule] | None, occasion: Occasion, body: bytes | None
+    ) -> Generator[int, None, FiredRule | None]:
+        """The same, in steps that yield their costs."""
+        rules = self._rules
+        rules.pace.active += 1
+        try:
+            if fitting is None:
+                fitting = yield from rules.find(situation)
+            search = rules.texts.search(body or b"") if rules.texts is not None else None
+            return (yield from self._first_in_steps(fitting, occasion, search))
+        finally:
+            rules.pace.active -= 1
+
+    def _first_in_steps(
+        self, fitting: Sequence[ActiveRule], occasion: Occasion, search: Search | None
+    ) -> Generator[int, None, FiredRule | None]:
+        """As :meth:`Rules.first`; what a rule needs to know of body and recipients is found out when its turn comes."""
+        rules, paths, cost = self._rules, occasion.recipients, 0
+        rest, at, all_hold, all_meet = fitting, 0, search is None, False
+        while at < len(rest):
+            active = rest[at]
+            at += 1
+            cost += _RULE_COST
+            if cost >= _LEAST_YIELDED:
+                yield cost
+                cost = 0
+            if active.contains is not None and search is not None and not all_hold:
+                holds = yield from search.holds(active.contains)
+                if search.is_complete:
+                    rest, at, all_hold = search.holding(rest[at:]), 0, True
+                if not holds:
+                    continue
+            if active.recipient is not None and not all_meet:
+                recipients = self._recipients = self._recipients or rules.recipients()
+                meets = yield from recipients.meet(active.recipient, paths)
+                if recipients.is_complete:
+                    rest, at, all_meet = recipients.meeting(rest[at:]), 0, True
+                if not meets:
+                    continue
+            if active.counts(occasion, rules.clock, rules.connections):
+                return FiredRule(active, occasion.text)
+        return None
+
+
+def _texts(rules: Iterable[ActiveRule]) -> Texts | None:
+    """The texts that they look for in messages, if any."""
+    texts = {active.contains: None for active in rules if active.contains is not None}
+    if not texts:
+        return None
+    from .contents import Texts  # only here: few rules do
+
+    return Texts(texts)
+
+
+def _asked(
+    rules: Sequence[ActiveRule], on: str, text: str, sender: str | None, may_contain: bool
+) -> Sequence[ActiveRule]:
+    return [active for active in rules if active.fits(on, text, sender, may_contain)]
 
 
 def drip(reply: Reply, rate: float) -> list[Event]:

@@ -21,7 +21,10 @@ from .grammar import decode_line
 from .table import BODY, CLOSE, COMMAND, TLS, Command, CommandTable, Next
 
 if TYPE_CHECKING:
-    from .rules import FiredRule, Script
+    from typing import Any
+
+    from .decision import Decision
+    from .rules import Decided, FiredRule, Script
 
 LINE_LIMIT = 64 * 1024
 """The longest command line in bytes, its LF included."""
@@ -30,7 +33,7 @@ _FIRST_LOOK = 32 * 1024
 """Bytes that a body's first look takes: what follows the body in them is looked at again, with each small body."""
 
 # Looked up for every command, and slow to find in an Enum.
-_COMMAND, _REST_OF_LINE, _BODY, _RESPONSE, _SECURING, _HUNG, _ENDED = State
+_COMMAND, _REST_OF_LINE, _BODY, _RESPONSE, _DECIDING, _SECURING, _HUNG, _ENDED = State
 
 
 class Session(Dialogue):
@@ -44,12 +47,23 @@ class Session(Dialogue):
         "_buffer",
         "_cut_after",
         "_cutter",
+        "_decision",
         "_input_ended",
+        "_needs_input",
         "_respond",
         "_searched",
+        "_then",
         "body",
         "script",
     )
+
+    # Set in the states RESPONSE and DECIDING only, because every session would pay for initial values.
+    _respond: Callable[[Session, str], None]
+    """Takes the next response to AUTH's challenge."""
+    _decision: Decision
+    """Finds the rule that decides."""
+    _then: tuple[Callable[..., None], tuple[Any, ...]]
+    """What to call with that rule, and further arguments."""
 
     def __init__(self, table: CommandTable, script: Script | None = None) -> None:
         super().__init__(table)
@@ -62,11 +76,11 @@ class Session(Dialogue):
         self._cut_after = 0
         self._answer: Callable[[Session], None] | None = None
         """Answers it, where it is none of DATA."""
-        self._respond: Callable[[Session, str], None] | None = None
-        """Takes the next response to AUTH's challenge."""
         self._buffer = bytearray()
         self._searched = 0
         self._input_ended = False
+        self._needs_input = True
+        """Whether it can only go on with more bytes or their end, once the buffer is read."""
         if table.tls_first:
             self._start_tls()
         else:
@@ -91,6 +105,7 @@ class Session(Dialogue):
     def receive_end(self) -> None:
         """The peer will send no more; what it has sent is still answered."""
         self._input_ended = True
+        self._needs_input = False
 
     def receive_failure(self) -> None:
         """The connection is of no use any more: what is buffered stays unanswered."""
@@ -122,14 +137,14 @@ class Session(Dialogue):
             else:
                 moved = False
             if not moved:
-                if not self._input_ended:
+                if self._needs_input:
                     return events.NEED_DATA
-                self._meet_end_of_input()
+                self._go_on_without_input()
         return pending.popleft()
 
     def _greet(self) -> None:
         fired = self.script.on_connect(self.message) if self.script is not None else None
-        self._say(self.table.greeting, fired, succeeded=True)
+        self._say(fired, self.table.greeting, True)
 
     def _read(self) -> bool:
         """Move on by what is buffered; False where nothing can be made of it yet."""
@@ -141,8 +156,29 @@ class Session(Dialogue):
             return True
         if state is _REST_OF_LINE:
             return self._skip_line()
+        if state is _DECIDING:
+            return False
         self._buffer.clear()
         return True
+
+    def wait_for(self, decision: Decision, then: Callable[..., None], args: tuple[Any, ...]) -> None:
+        """Read nothing more until a decision is made, then call ``then`` as :meth:`FiredRule.decide` does."""
+        self._decision, self._then = decision, (then, args)
+        self._needs_input = False
+        self.state = _DECIDING
+        self._pending.append(events.DECISION_PENDING)
+
+    def _go_on_without_input(self) -> None:
+        if self.state is not _DECIDING:
+            self._meet_end_of_input()
+        elif self._decision.step():
+            decision, (then, args) = self._decision, self._then
+            del self._decision, self._then
+            self._needs_input = not self._input_ended
+            self.state = _COMMAND
+            then(self, decision.fired, *args)
+        else:
+            self._pending.append(events.DECISION_PENDING)
 
     def _meet_end_of_input(self) -> None:
         self._pending.append(events.INPUT_ENDED)
@@ -158,7 +194,7 @@ class Session(Dialogue):
         self._lines_left -= 1
         if self._lines_left < 0:
             return self._give_up()
-        if self.state is _RESPONSE and self._respond is not None:
+        if self.state is _RESPONSE:
             self.state = _COMMAND
             self._respond(self, line)
             return True
@@ -203,13 +239,13 @@ class Session(Dialogue):
         shown = self.table.shown
         self._pending.append(events.RequestReceived(line if shown is None else shown(line)))
         fired = self.script.on_unknown(line, self.message) if self.script is not None else None
-        self._say(self.table.unrecognised, fired, succeeded=False)
+        self._say(fired, self.table.unrecognised, False)
 
-    def _say(self, reply: Reply, fired: FiredRule | None, *, succeeded: bool) -> None:
-        if fired is None:
+    def _say(self, decided: Decided, reply: Reply, succeeded: bool) -> None:
+        if decided is None:
             self._pending.append(reply)
         else:
-            fired.follow(self, *fired.answer(reply, succeeded))
+            decided.decide(self, _say_by_rule, reply, succeeded)
 
     def _obey(self, command: Command, line: str, argument: str | None) -> None:
         if command.starts_message and self.table.several_messages:
@@ -217,28 +253,41 @@ class Session(Dialogue):
         message = self.message
         command.forgets(message)
         answer, succeeded = command.judge(message, argument)
-        fired = None if self.script is None else self.rule_for(command, line, argument)
-        if fired is not None:
-            succeeded = self.obey_rule(fired, command, line, argument, answer, succeeded)
-        else:
-            command.record(message, line, answer.line, argument if succeeded else None)
-            self.reply(answer, command.delay, ends=command.next is CLOSE if succeeded else self.table.fail_fast)
+        if self.script is not None:
+            decided = self.script.on_command(command.on, line, argument, message)
+            if decided is not None:
+                decided.decide(self, Session.obey, command, line, argument, answer, succeeded)
+                return
+        # Not: obey(), because every command would pay for one more call.
+        command.record(message, line, answer.line, argument if succeeded else None)
+        self.reply(answer, command.delay, ends=command.next is CLOSE if succeeded else self.table.fail_fast)
         if succeeded and command.next is not COMMAND and self.state is _COMMAND:
-            self._go_on(command.next, fired)
+            self._go_on(command.next, None)
 
-    def rule_for(self, command: Command, line: str, argument: str | None) -> FiredRule | None:
-        """The rule that decides on a command, if one does."""
+    def rule_for(self, command: Command, line: str, argument: str | None) -> Decided:
+        """The rule that decides on a command, or what finds it."""
         return None if self.script is None else self.script.on_command(command.on, line, argument, self.message)
 
-    def obey_rule(
-        self, fired: FiredRule, command: Command, line: str, argument: str | None, answer: Reply, succeeded: bool
-    ) -> bool:
-        """Record a command and answer it as a rule has it; gives whether it succeeded."""
-        reply, succeeded = fired.answer(answer, succeeded)
-        said = fired.text if argument is None else argument
-        command.record(self.message, line, reply.line if reply is not None else "", said if succeeded else None)
-        fired.follow(self, reply, succeeded, command.delay, is_last=command.next is CLOSE)
-        return succeeded
+    def obey(
+        self,
+        fired: FiredRule | None,
+        command: Command,
+        line: str,
+        argument: str | None,
+        answer: Reply,
+        succeeded: bool,
+    ) -> None:
+        """Record and answer a command, by the rule if one fired, and take what follows."""
+        if fired is None:
+            command.record(self.message, line, answer.line, argument if succeeded else None)
+            self.reply(answer, command.delay, ends=command.next is CLOSE if succeeded else self.table.fail_fast)
+        else:
+            reply, succeeded = fired.answer(answer, succeeded)
+            said = fired.text if argument is None else argument
+            command.record(self.message, line, reply.line if reply is not None else "", said if succeeded else None)
+            fired.follow(self, reply, succeeded, command.delay, is_last=command.next is CLOSE)
+        if succeeded and command.next is not COMMAND and self.state is _COMMAND:
+            self._go_on(command.next, fired)
 
     def _go_on(self, next: Next, fired: FiredRule | None) -> None:
         """Take what follows a command; no body does where a rule's reply says so."""
@@ -296,20 +345,41 @@ class Session(Dialogue):
         if not self._cut_after and self._cutter is not None:
             self._cutter.break_off(self)
 
-    def answer_body(self, fired: FiredRule | None = None) -> None:
-        """Answer the body, which is whole; ``fired`` is a rule that decides on it already."""
+    def answer_body(self, decided: Decided = None) -> None:
+        """Answer the body, which is complete; ``decided`` is a rule that already decides on it."""
         message, row, content = self.message, self.table.body, self.body.content()
         self.body = NOTHING
         self._lines_left = LINES_LIMIT
-        message.msg = content is not None
         message.msg_request = content or b""
-        answer = row.accepted if message.msg else row.too_big
-        if fired is None and self.script is not None:
-            fired = self.script.on_message(message)
-        if fired is not None:
-            reply, message.msg = fired.answer(answer, message.msg)
-            message.msg_response = reply.line if reply is not None else ""
-            fired.follow(self, reply, message.msg, row.delay)
+        answer, succeeded = (row.accepted, True) if content is not None else (row.too_big, False)
+        if decided is None and self.script is not None:
+            decided = self.script.on_message(message)
+        if decided is not None:
+            decided.decide(self, _answer_body_by_rule, answer, succeeded, row.delay)
             return
+        message.msg = succeeded
         message.msg_response = answer.line
-        self.reply(answer, row.delay, ends=self.table.fail_fast and not message.msg)
+        self.reply(answer, row.delay, ends=self.table.fail_fast and not succeeded)
+
+
+def _say_by_rule(session: Session, fired: FiredRule | None, reply: Reply, succeeded: bool) -> None:
+    if fired is None:
+        session.tell(reply)
+    else:
+        fired.follow(session, *fired.answer(reply, succeeded))
+
+
+def _answer_body_by_rule(
+    session: Session, fired: FiredRule | None, answer: Reply, succeeded: bool, delay: float
+) -> None:
+    message = session.message
+    if fired is None:
+        message.msg = succeeded
+        message.msg_response = answer.line
+        session.reply(answer, delay, ends=session.table.fail_fast and not succeeded)
+    else:
+        reply, message.msg = fired.answer(answer, succeeded)
+        message.msg_response = reply.line if reply is not None else ""
+        fired.follow(session, reply, message.msg, delay)
+    if message.chunks:
+        message.data_response = message.msg_response

@@ -292,6 +292,7 @@ def test_fail_fast() -> None:
     assert not authenticating(PROVEN + b"AUTH", is_cmd_fail_fast=True, then_end=False).has_ended
 
 
+@pytest.mark.usefixtures("pace")
 @pytest.mark.parametrize(
     ("rule", "replies", "auth"),
     [
@@ -308,12 +309,14 @@ def test_rules(rule: Rule, replies: list[str], auth: bool) -> None:
     assert only_message(played).auth == auth
 
 
+@pytest.mark.usefixtures("pace")
 def test_a_rule_may_give_another_challenge() -> None:
     rule = Rule(on="auth", reply="334 aGk=")
     played = authenticating(b"AUTH PLAIN\r\n" + plain("joe", "s3cr:et") + b"\r\n", rules=[rule])
     assert played.replies[2:] == ["334 aGk=", OK]
 
 
+@pytest.mark.usefixtures("pace")
 @pytest.mark.parametrize("then", ["close", "reset", "hang"])
 def test_a_rule_may_break_off(then: str) -> None:
     played = authenticating(b"AUTH PLAIN\r\nYQ==\r\n", rules=[Rule(on="auth", then=then)], then_end=False)
@@ -335,6 +338,7 @@ TRIES = (
 )
 
 
+@pytest.mark.usefixtures("pace")
 @pytest.mark.parametrize("data", TRIES, ids=repr)
 @pytest.mark.parametrize("rules", [(), (Rule(on="auth", delay=1),), (Rule(on="auth", skip=1, reply="535 no"),)])
 def test_a_password_stands_nowhere(data: bytes, rules: tuple[Rule, ...]) -> None:
@@ -345,6 +349,7 @@ def test_a_password_stands_nowhere(data: bytes, rules: tuple[Rule, ...]) -> None
     assert any("***" in line for line in requests)
 
 
+@pytest.mark.usefixtures("pace")
 def test_nor_where_a_rule_alone_answers() -> None:
     played = play(EHLO + PROVEN, Configuration(rules=[Rule(on="auth", reply="235 fine")]))
     assert played.replies[-1] == "235 fine"

@@ -176,6 +176,7 @@ def test_fail_fast() -> None:
     assert len(played.messages) == 1
 
 
+@pytest.mark.usefixtures("pace")
 def test_a_rule_refuses_a_chunk_and_with_it_the_transaction() -> None:
     refuse = Rule(on="data", skip=1, times=1, reply=BUSY)
     played = chunked(ENVELOPE + bdat(b"a") + bdat(b"b") + bdat(b"c", last=True) + b"NOOP\r\n", refuse)
@@ -186,6 +187,7 @@ def test_a_rule_refuses_a_chunk_and_with_it_the_transaction() -> None:
     assert again.messages[0].msg_request == b"c"
 
 
+@pytest.mark.usefixtures("pace")
 @pytest.mark.parametrize("on", ["data", "message"])
 def test_a_rule_on_the_last(on: str) -> None:
     data = ENVELOPE + bdat(b"a", last=True) + b"NOOP\r\n"
@@ -200,6 +202,7 @@ def test_a_rule_on_the_last(on: str) -> None:
     assert events.ReplyDelayed(2) in delayed.events
 
 
+@pytest.mark.usefixtures("pace")
 @pytest.mark.parametrize("then", ["close", "reset", "hang"])
 def test_a_rule_breaks_off(then: str) -> None:
     data = ENVELOPE + bdat(b"abc") + b"NOOP\r\n"

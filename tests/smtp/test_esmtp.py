@@ -211,6 +211,7 @@ def test_the_record_has_the_parameters_of_what_was_accepted() -> None:
     assert message.rcptto_parameters == [{}], "only the last recipient is kept"
 
 
+@pytest.mark.usefixtures("pace")
 def test_parameters_where_a_rule_accepts_what_is_wrong() -> None:
     accept = Rule(on=["mail", "rcpt"], reply="250 fine")
     data = EHLO + b"MAIL FROM:<a@b> SIZE=x\r\nRCPT TO:<c@d> A=1 A=2\r\n"
@@ -287,6 +288,7 @@ def test_mail_after_a_complete_message_starts_the_next() -> None:
     assert len(esmtp(EHLO + whole + whole).messages) == 1
 
 
+@pytest.mark.usefixtures("pace")
 def test_rules_meet_paths_and_lines_as_without() -> None:
     rules = [
         Rule(on="rcpt", match="*@full.example", reply="452 4.2.2 Full"),

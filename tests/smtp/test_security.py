@@ -151,6 +151,7 @@ def test_replies_and_delay_are_settings() -> None:
     assert played.events[-3:] == [events.ReplyDelayed(2), events.Reply("220 go"), events.START_TLS]
 
 
+@pytest.mark.usefixtures("pace")
 @pytest.mark.parametrize(
     ("rule", "goes_on"),
     [
