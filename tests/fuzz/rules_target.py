@@ -1,4 +1,4 @@
-"""Rules from a file of any bytes: refused with a text, or a session plays by them.
+"""Rules from a file of any bytes: refused with a text, or a session plays by them, at once and in steps.
 
 An input is: configuration, first cut, size of the other pieces less 8, and the file.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import atexit
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,10 +17,16 @@ from smtpmock_cli import Configuration, ConfigurationError, Rule
 from smtpmock_cli.rule import KEYS, OCCASIONS, PERS, THENS, rules
 from smtpmock_cli.rules_file import load
 from smtpmock_cli.smtp import events
+from smtpmock_cli.smtp.contents import Texts
+from smtpmock_cli.smtp.counters import ActiveRule
+from smtpmock_cli.smtp.globs import Globs
+from smtpmock_cli.smtp.occasion import said
 from smtpmock_cli.smtp.rules import Rules
+from smtpmock_cli.smtp.selection import Selection
 from tests.fuzz.conversation import check_conversation, converse, table
 from tests.fuzz.pieces import cut
 from tests.helpers import BODY, TRANSACTION, script
+from tests.smtp.pacing import done, in_steps
 
 LONGEST = 512
 STREAM = (
@@ -33,6 +39,8 @@ STREAM = (
 )
 """Something for every rule to be on."""
 _SMALLEST_PIECE = 8
+_IN_STEPS_EACH = 4
+"""So many inputs are played in steps once, which takes three times as long."""
 SETTINGS: tuple[dict[str, Any], ...] = (
     {},
     {"extensions": ["CHUNKING", "SIZE"], "auth_users": ["joe:pw"]},
@@ -76,6 +84,29 @@ def check(data: bytes) -> None:
         "a rule is told each time that it fires, but where the body is cut short"
     )
     assert heard.comparable() == converse([STREAM], rows, script(settings)).comparable(), "it depends on the cuts"
+    with in_steps():
+        check_selection(read, [event.line for event in heard.events if isinstance(event, events.RequestReceived)])
+        check_contents([rule.contains.encode() for rule in read if rule.contains is not None], data)
+        if data[1] % _IN_STEPS_EACH == 0:
+            in_steps_too = converse([STREAM], rows, script(settings))
+            assert heard.comparable() == in_steps_too.comparable(), "it depends on the steps"
+
+
+def check_selection(read: Sequence[Rule], lines: Iterable[str]) -> None:
+    """Found by what they ask for, rules are those that fit where each is asked."""
+    active = [ActiveRule(rule, "", None, Globs()) for rule in read]
+    selection = Selection(active)
+    for line in lines:
+        for on, text in (("unknown", line), ("mail", said("mail", line))):
+            found = done(selection.fitting(on, text, text, False))
+            assert found == [each for each in active if each.fits(on, text, text, False)], (on, text)
+
+
+def check_contents(texts: Sequence[bytes], data: bytes) -> None:
+    """What is found of many texts is what is there; the input itself is a body too."""
+    for body in (data, STREAM, b"".join(texts)):
+        search = Texts([*dict.fromkeys(texts)]).search(body)
+        assert [done(search.holds(text)) for text in texts] == [text in body for text in texts]
 
 
 def _read(content: bytes) -> tuple[Rule, ...]:
@@ -100,7 +131,7 @@ def _file() -> Path:
 
 _VALUES = {
     "on": ("'mail'", "['rcpt', 'message']", "'connect'", "'data'", "'any'", "'unknown'", "'auth'", "'starttls'"),
-    "match": ("'*@example.com'", "'[!a]*'", "''"),
+    "match": ("'*@example.com'", "'[!a]*'", "''", "'*\u212a*'", "'[]]?*@[a-z]*'"),
     "sender": ("'example.*'",),
     "recipient": ("'?@*'",),
     "contains": ("'Hello'",),

@@ -18,7 +18,7 @@ from tests.helpers import ROOT
 from .case import Call, Case
 from .inputs import SQUARE, cases
 
-CALLGRIND_LIMIT = 300.0
+CALLGRIND_LIMIT = 600.0
 """Seconds after which the count is given up."""
 _MARK = "getppid"
 """What is called around each call that is to be counted, and is called by nobody else."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from smtpmock_cli import Configuration, Rule
 from smtpmock_cli.control.http import HttpProtocol
@@ -14,7 +14,7 @@ from smtpmock_cli.smtp import events
 from smtpmock_cli.smtp.body import CRLF, LF, Body
 from smtpmock_cli.smtp.session import LINE_LIMIT, Session
 from tests.fuzz.http_service import Service, Wire
-from tests.helpers import ENVELOPE, MAIL, RCPT, TRANSACTION, script
+from tests.helpers import ENVELOPE, HELO, MAIL, RCPT, TRANSACTION, script
 
 from .case import Call, Case, each, filled
 
@@ -34,6 +34,13 @@ _RULES = Configuration(
         *(Rule(on="message", contains=text, match="*x*y", delay=1) for text in ("a" * 40 + "b", "ab" * 20 + "c")),
     ]
 )
+_A_RULE = 10
+"""Bytes of an input that count as one rule, where these are so many that they are not asked one by one."""
+_MANY: dict[str, tuple[str, Callable[[int], dict[str, Any]]]] = {
+    "texts that begin and end alike": ("message", lambda number: {"contains": f"{'this ' * 9}{number}{' this' * 9}"}),
+    "globs": ("any", lambda number: {"match": f"*@{number}.example"}),
+    "recipients": ("data", lambda number: {"recipient": f"user{number}@*"}),
+}
 
 
 def cases() -> Iterator[Case]:
@@ -49,6 +56,8 @@ def cases() -> Iterator[Case]:
     yield Case("BDAT, byte by byte", partial(_bytewise, _ESMTP, _EHLO + MAIL + RCPT + b"BDAT 99999\r\n", b"a"), 1 / 16)
     yield Case("HTTP's head, byte by byte", partial(_http, b"GET / HTTP/1.1\r\nX: ", b"a"), 1 / 16)
     yield Case("HTTP's fields, byte by byte", partial(_http, b"GET / HTTP/1.1\r\n", b"X: a\r\n"), 1 / 16)
+    for name in _MANY:
+        yield Case(f"many rules: {name}", partial(_many, name))
     chunked = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     yield Case("HTTP's chunks, byte by byte", partial(_http, chunked, b"1\r\na\r\n"), 1 / 16)
 
@@ -85,6 +94,17 @@ def _whole_streams() -> Iterator[Case]:
 def _whole(settings: Configuration, before: bytes, units: Sequence[bytes], after: bytes, size: int) -> Call:
     streams = (before + filling + after for filling in filled(units, size))
     return each(lambda stream: _play(settings, [stream]), streams)
+
+
+def _many(name: str, size: int) -> Call:
+    """A message with a body of this size; rules by the size, and recipients where these are asked."""
+    on, keys = _MANY[name]
+    count = size // _A_RULE
+    rules = [Rule(on=on, delay=1, **keys(number)) for number in range(count)]
+    settings = Configuration(rules=rules, multiple_rcptto=True)
+    recipients = b"".join(b"RCPT TO:<%d@b.co>\r\n" % number for number in range(count if on == "data" else 1))
+    (body,) = filled([b"this number 7 of this "], size)
+    return partial(_play, settings, [HELO + MAIL + recipients + b"DATA\r\n" + body + b"\r\n.\r\n"])
 
 
 def _bytewise(settings: Configuration, before: bytes, unit: bytes, size: int) -> Call:
