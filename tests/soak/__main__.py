@@ -10,11 +10,17 @@ import click
 from benchmarks import report
 from benchmarks.processes import MeasurementError, end_on_sigterm
 
-from . import count, delays, idle, large, stored
+from . import count, delays, idle, large, rules, stored
 from .figures import Figure, show
 
-PARTS = {"idle": idle.measure, "count": count.measure, "delays": delays.measure, "large": large.measure}
-PARTS["stored"] = stored.measure
+PARTS = {
+    "idle": idle.measure,
+    "count": count.measure,
+    "delays": delays.measure,
+    "large": large.measure,
+    "stored": stored.measure,
+    "rules": rules.measure,
+}
 
 
 @click.command(help="Run the loads named, or all of them; 1 where something was lost or a bound does not hold.")
