@@ -1,4 +1,4 @@
-"""ESMTP, TLS and AUTH of the frozen program, which are in it and are loaded only where they are on."""
+"""ESMTP, TLS, AUTH and rules of the frozen program, which are in it and are loaded only where they are on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Certificate
-from tests.helpers import PATIENCE, Daemon
+from tests.helpers import ENVELOPE, PATIENCE, Daemon
 
 from .processes import linux, listening, run
 
@@ -48,6 +48,25 @@ def test_chunks_and_bounces(program: Path) -> None:
         client.send(b"BDAT 5\r\n\x00\n.\r\nBDAT 0 LAST\r\nQUIT\r\n")
         codes = [line[:3] for line in client.rest().splitlines()]
     assert codes == [b"250", b"250", b"250", b"250", b"250", b"250", b"250", b"221"]
+
+
+def test_hundreds_of_rules(program: Path, tmp_path: Path) -> None:
+    """What finds them is loaded by the first command, texts and recipients by the first that asks for them."""
+    kinds = {"rcpt": "match = '*@{}.example'", "data": "recipient = '{}@*'", "message": "contains = 'number {} of'"}
+    path = tmp_path / "rules.toml"
+    path.write_text(
+        "".join(
+            f"[[rule]]\non = '{on}'\n{key.format(number)}\nreply = '451 {number}'\n"
+            for number in range(200)
+            for on, key in kinds.items()
+        ),
+        "ascii",
+    )
+    with listening(program, f"-rules={path}", "-multipleRcptto") as running, running.client() as client:
+        client.send(ENVELOPE + b"RCPT TO:<a@77.example>\r\nDATA\r\n" + b"x" * 500_000 + b"number 99 of\r\n.\r\n")
+        client.send(b"RCPT TO:<88@example.com>\r\nDATA\r\nQUIT\r\n")
+        replies = client.rest().splitlines()
+    assert [reply for reply in replies if reply.startswith(b"451")] == [b"451 77", b"451 99", b"451 88"]
 
 
 def test_certificates_are_not_made(program: Path) -> None:
