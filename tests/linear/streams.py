@@ -97,13 +97,13 @@ def _whole(settings: Configuration, before: bytes, units: Sequence[bytes], after
 
 
 def _many(name: str, size: int) -> Call:
-    """A message with a body of this size; rules by the size, and recipients where these are asked."""
+    """Rules by the size, recipients if these are asked, and a body too long to be searched for all texts at once."""
     on, keys = _MANY[name]
     count = size // _A_RULE
     rules = [Rule(on=on, delay=1, **keys(number)) for number in range(count)]
     settings = Configuration(rules=rules, multiple_rcptto=True)
     recipients = b"".join(b"RCPT TO:<%d@b.co>\r\n" % number for number in range(count if on == "data" else 1))
-    (body,) = filled([b"17 38 20 65 this this 94 "], size)
+    (body,) = filled([b"17 38 20 65 this this 94 "], 4 * size)
     return partial(_play, settings, [HELO + MAIL + recipients + b"DATA\r\n" + body + b"\r\n.\r\n"])
 
 
