@@ -103,7 +103,7 @@ def draws(seed: int | None, number: int) -> list[bool]:
     never = [rule("rset")] * (number - 1)
     rules = Rules([*never, rule("noop", probability=0.5)], seed, lambda: 0.0, lambda *_: 1)
     script = rules.script(1, "")
-    return [script.on_command("noop", "NOOP", None, Message()) is not None for _ in range(64)]
+    return [made(script.on_command("noop", "NOOP", None, Message())) is not None for _ in range(64)]
 
 
 SEEDS = (0, 1, 2, 10, 11, 100, 999, 1000, 1001, 2**62, 2**63 - 1)
