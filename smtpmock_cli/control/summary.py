@@ -179,5 +179,4 @@ def _searched_text(mail: Mail, fields: dict[str, str]) -> Steps[str]:
     names = " ".join(part.file_name for part in mail.attachments)
     text = yield from mail.text()
     html_text = yield from mail.html_text()
-    searched = yield from normalize(f"{mail.return_path} {text} {html_text} {names}")
-    return f"{fields['addressed']} {fields['subject']} {searched}"
+    return (yield from normalize(fields["addressed"], fields["subject"], mail.return_path, text, html_text, names))

@@ -186,14 +186,16 @@ def words(text: str) -> str:
     return " ".join(text.translate(_ENCLOSING).casefold().split())
 
 
-def normalize(text: str) -> Steps[str]:
-    """The same of any text."""
-    if len(text) <= _SLICE:
-        return words(text)
+def normalize(*texts: str) -> Steps[str]:
+    """The same of any number of texts of any length, as one text."""
+    if sum(map(len, texts)) <= _SLICE:
+        return words(" ".join(texts))
     line = _Lines()
-    for at in range(0, len(text), _SLICE):
-        line.add(text[at : at + _SLICE].translate(_ENCLOSING).casefold())
-        yield
+    for text in texts:  # Not: joined first, because of long ones that takes as long as many slices.
+        for at in range(0, len(text), _SLICE):
+            line.add(text[at : at + _SLICE].translate(_ENCLOSING).casefold())
+            yield
+        line.add(" ")
     return line.take()
 
 
