@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -11,6 +13,12 @@ settings.register_profile(
     "same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("same")
+
+# What runs in the background (nohup, or & in a script) has some signals ignored, and so would have all that it starts.
+for _name in ("SIGHUP", "SIGQUIT"):
+    if hasattr(signal, _name):  # Windows has neither
+        signal.signal(getattr(signal, _name), signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
