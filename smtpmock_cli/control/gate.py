@@ -50,6 +50,8 @@ class Gate:
 
         :raises Refusal: 403.
         """
+        if _is_speculative(request):
+            raise Refusal(403, "not for a browser that loads ahead of its user")
         site = request.headers.get("sec-fetch-site")
         if site is not None and site not in _OWN_SITE and not (route.embeddable and _only_shows(request)):
             raise Refusal(403, f"not for pages of another site (Sec-Fetch-Site: {site})")
@@ -58,6 +60,9 @@ class Gate:
 
     def _check_changing_get(self, request: Request, site: str | None) -> None:
         # Of other methods, browsers always say by Origin which page asks.
+        if site == "none":
+            # Not: trust it, because Chromium says so, too, of an address that another site has redirected to here.
+            raise Refusal(403, "not from a browser's address bar, which another site may have filled in; use DELETE")
         referer = request.headers.get("referer")
         if referer is not None and authority(referer) != request.headers.get("host", "").lower():
             raise Refusal(403, f"not for pages of another site (Referer: {referer})")
@@ -118,4 +123,13 @@ def _is_address(name: str) -> bool:
 
 def _only_shows(request: Request) -> bool:
     """Whether a browser follows a link, or shows a picture, as in a mail's HTML, which is a site of its own."""
-    return request.headers.get("sec-fetch-mode") == "navigate" or request.headers.get("sec-fetch-dest") == "image"
+    mode, destination = request.headers.get("sec-fetch-mode"), request.headers.get("sec-fetch-dest")
+    if destination != "document" and "query" in request.query_values():
+        return False  # a page learns whether its picture or frame was found, so it could search all mails
+    return mode == "navigate" or destination == "image"
+
+
+def _is_speculative(request: Request) -> bool:
+    """Whether a browser asks before its user does, at another site's page's wish or its own."""
+    # Not: left to Sec-Fetch-Site, which is "none" then in Chromium, whichever page has asked for it.
+    return any("prefetch" in request.headers.get(name, "") for name in ("sec-purpose", "purpose", "x-moz"))
