@@ -37,7 +37,9 @@ def disposition(name: str) -> tuple[str, str]:
 
 def sandbox(images: str = "") -> tuple[str, str]:
     """The header by which a browser runs nothing of a mail, and takes it for no page of this site."""
-    policy = f"sandbox; default-src 'none'; img-src data: {images}; style-src 'unsafe-inline'"
+    # Popups, because most links of mails open one; what they open is a page like any other.
+    flags = "allow-popups allow-popups-to-escape-sandbox"
+    policy = f"sandbox {flags}; default-src 'none'; img-src data: {images}; style-src 'unsafe-inline'"
     return "Content-Security-Policy", policy
 
 

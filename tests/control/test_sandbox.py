@@ -82,11 +82,11 @@ def test_image_source(host: str, source: str) -> None:
     assert image_source(Request("GET", "/", "", {"host": host}, b""), "/p/") == source
 
 
-def test_nothing_runs() -> None:
+def test_nothing_runs_but_links_may_open_a_page() -> None:
     name, policy = sandbox("http://localhost/p/")
     assert name == "Content-Security-Policy"
     assert policy.split("; ") == [
-        "sandbox",
+        "sandbox allow-popups allow-popups-to-escape-sandbox",
         "default-src 'none'",
         "img-src data: http://localhost/p/",
         "style-src 'unsafe-inline'",
