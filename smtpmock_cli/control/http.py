@@ -46,10 +46,13 @@ IDLE_TIMEOUT = 75.0
 PIECE = 64 * 1024
 """Bytes of an answer that are made before some of them have to be taken; a longer answer goes out in chunks."""
 _QUANTUM = 0.001
-"""Seconds of work on an answer before the next client has its turn."""
+"""Seconds of work on a request or an answer before the next client has its turn."""
+_PARSED_AT_ONCE = 4 * 1024
+"""Bytes that the parser gets at a time, because it takes a whole head, or all trailers, in one step."""
 RESET_TIME = 0.05
 """Seconds that a client which sends no more has to meet an answer's first bytes with a reset, if it has left."""
 
+_TOO_LARGE = f"the head, a chunk's head or the trailers are larger than {HEAD_LIMIT} bytes"
 _ALWAYS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 
 
@@ -80,6 +83,7 @@ class HttpProtocol:
         "_body",
         "_cancel",
         "_connection",
+        "_fed",
         "_head",
         "_http",
         "_input_ended",
@@ -90,6 +94,7 @@ class HttpProtocol:
         "_pieces",
         "_response",
         "_steps",
+        "_unread",
     )
 
     def __init__(self, connection: Connection, answer: Callable[[Request, Connection], Answer]) -> None:
@@ -101,6 +106,10 @@ class HttpProtocol:
         """Whether the connection is closed after the answer that is under way."""
         self._is_scheduled = False
         self._http = _parser()
+        self._fed = 0
+        """Bytes that this parser got."""
+        self._unread = b""
+        """What has arrived, but for those."""
         self._head: h11.Request | None = None
         self._body = bytearray()
         self._cancel: Callable[[], None] | None = None
@@ -131,11 +140,7 @@ class HttpProtocol:
     # What the connection calls.
 
     def data_received(self, data: bytes) -> None:
-        if self._phase is IDLE:
-            data = data.lstrip(b"\r\n")  # RFC 9112 section 2.2
-            if not data:
-                return
-        self._http.receive_data(data)
+        self._unread += data
         if self._phase in (IDLE, READING):
             self._read()
         else:
@@ -144,7 +149,6 @@ class HttpProtocol:
     def end_received(self) -> None:
         self._input_ended = True
         if self._phase in (IDLE, READING):
-            self._http.receive_data(b"")
             self._read()
         elif self._phase is PREPARING or self._cancel is not None:
             self._test_client()
@@ -175,22 +179,40 @@ class HttpProtocol:
     # Reading a request.
 
     def _read(self) -> None:
-        """Take what has arrived, up to the end of a request."""
+        """Take what has arrived, up to the end of a request, for a while."""
+        end = monotonic() + _QUANTUM
         while self._phase in (IDLE, READING) and not self._connection.is_blocked:
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
                 # h11 raises it in a method of its own, so that it would refer to itself, and to all of our frames.
                 error.__traceback__ = None
-                self.refuse(Refusal(error.error_status_hint, str(error)))
+                self.refuse(_parser_refusal(error))
                 return
             if event is h11.NEED_DATA:
-                self._await_data()
-                return
-            if isinstance(event, h11.EndOfMessage):
+                if not self._feed():
+                    self._await_data()
+                    return
+            elif isinstance(event, h11.EndOfMessage):
                 self._answer_request()
                 return
-            self._take(event)
+            else:
+                self._take(event)
+            if monotonic() >= end:  # a body may be of very many, very short chunks
+                self._connection.pause()
+                self._schedule()
+                return
+
+    def _feed(self) -> bool:
+        """Give the parser some of what has arrived; returns whether there was anything."""
+        if self._fed == 0:
+            self._unread = self._unread.lstrip(b"\r\n")  # RFC 9112 section 2.2
+        data, self._unread = self._unread[:_PARSED_AT_ONCE], self._unread[_PARSED_AT_ONCE:]
+        self._fed += len(data)
+        if data or self._input_ended:
+            self._http.receive_data(data)
+            return True
+        return False
 
     def _take(self, event: object) -> None:
         if isinstance(event, h11.Request):
@@ -206,8 +228,8 @@ class HttpProtocol:
 
     def _check_head(self, head: h11.Request) -> None:
         fields = dict(head.headers)
-        if _size(head) > HEAD_LIMIT:  # h11 bounds only what comes in several reads
-            self.refuse(Refusal(431, f"the head is larger than {HEAD_LIMIT} bytes"))
+        if self._fed - len(self._http.trailing_data[0]) > HEAD_LIMIT:  # h11 bounds only one that is not whole
+            self.refuse(Refusal(431, _TOO_LARGE))
         elif b"transfer-encoding" in fields and (b"content-length" in fields or head.http_version < b"1.1"):
             # RFC 9112 section 6.1: somebody on the way may have read another end of the body than we do.
             self.refuse(Refusal(400, "Transfer-Encoding does not go with Content-Length, nor with HTTP/1.0"))
@@ -267,7 +289,7 @@ class HttpProtocol:
 
     def _bound_input(self) -> None:
         """Read on amid an answer, to learn of the client's end; but not without bound."""
-        if len(self._http.trailing_data[0]) > HEAD_LIMIT:
+        if len(self._unread) > HEAD_LIMIT:
             self._connection.pause()
         else:
             self._connection.resume()
@@ -280,7 +302,9 @@ class HttpProtocol:
     def _work(self) -> None:
         """Do a step of what the phase is about, unless the client has to take something first."""
         self._is_scheduled = False
-        if self._phase is ANSWERING and self._steps is not None:
+        if self._phase in (IDLE, READING):
+            self._read()
+        elif self._phase is ANSWERING and self._steps is not None:
             self._advance(self._steps)
         elif not self._connection.is_blocked:
             if self._phase is PREPARING:
@@ -398,16 +422,13 @@ class HttpProtocol:
 
     def _go_on(self) -> None:
         """To the next request, which may be here already."""
-        rest = self._http.trailing_data[0].lstrip(b"\r\n")
         # A parser for each, because a client's empty lines between two requests cannot be taken out of h11's buffer.
+        self._unread = self._http.trailing_data[0] + self._unread
         self._http = _parser()
+        self._fed = 0
         self._head = None
         self._phase = IDLE
         self._connection.set_deadline(IDLE_TIMEOUT)
-        if rest:
-            self._http.receive_data(rest)
-        if self._input_ended:
-            self._http.receive_data(b"")
         self._read()
 
     def _send(self, event: h11.Event) -> None:
@@ -442,7 +463,7 @@ def _parser() -> h11.Connection:
     return h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
 
 
-def _size(head: h11.Request) -> int:
-    """The head's bytes, as it usually is written."""
-    line = len(head.method) + len(head.target) + len("  HTTP/1.1\r\n")
-    return line + sum(len(name) + len(value) + len(": \r\n") for name, value in head.headers) + len("\r\n")
+def _parser_refusal(error: h11.RemoteProtocolError) -> Refusal:
+    # Not: the line itself, which h11 shows as Python writes it.
+    text = str(error).partition(": bytearray(")[0]
+    return Refusal(error.error_status_hint, _TOO_LARGE if error.error_status_hint == 431 else text)

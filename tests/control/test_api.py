@@ -203,7 +203,8 @@ def laden(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server with many messages, of which a listing takes one a turn."""
     monkeypatch.setattr(json_pieces, "_PIECE", 1)
     monkeypatch.setattr(http, "PIECE", 1)
-    with Server(Configuration(http_port=0, multiple_message_receiving=True)) as server:
+    configuration = Configuration(http_port=0, multiple_message_receiving=True, shutdown_timeout=int(PATIENCE))
+    with Server(configuration) as server:
         with Client(server.port_number) as client:
             message = MAIL + RCPT + b"DATA\r\n" + BODY + b".\r\nRSET\r\n"
             client.send(HELO + message * MANY + b"QUIT\r\n")

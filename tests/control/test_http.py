@@ -6,11 +6,13 @@ import json
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 
 import pytest
 
 from smtpmock_cli import Configuration, Server
 from smtpmock_cli.control import api, http, site
+from smtpmock_cli.net.connection import Connection
 from tests.control.web import Answer, ask, port, raw, read_answer, read_chunks, send_for_ever, send_mail
 from tests.e2e import tools
 from tests.helpers import PATIENCE, Client, daemon
@@ -18,6 +20,7 @@ from tests.helpers import PATIENCE, Client, daemon
 HOST = b"Host: localhost\r\n"
 GET = b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n"
 PATCH = b"PATCH /smtpmock/configuration HTTP/1.1\r\n" + HOST
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 BODY = b'{"msg_greeting": "220 Changed"}'
 
 
@@ -120,6 +123,10 @@ def test_a_body_that_is_announced_too_large_is_not_waited_for(server: Server) ->
         (GET.replace(b"\r\n\r\n", b"\r\n" + b"X: y\r\n" * (http.HEAD_LIMIT // 6) + b"\r\n"), 431),
         (b"GET /" + b"x" * http.HEAD_LIMIT, 431),
         (b"GET /" + b"x" * http.HEAD_LIMIT + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 431),
+        (GET.replace(b"\r\n\r\n", b"\r\nX:" + b" " * 4 * http.HEAD_LIMIT + b"y\r\n\r\n"), 431),
+        (GET.replace(b"\r\n\r\n", b"\r\nX: y" + b"\r\n z" * http.HEAD_LIMIT + b"\r\n\r\n"), 431),
+        (PATCH + CHUNKED + b"0;" + b"x" * 4 * http.HEAD_LIMIT + b"\r\n\r\n", 431),
+        (PATCH + CHUNKED + b"0\r\n" + b"X: y\r\n" * http.HEAD_LIMIT + b"\r\n", 431),
         (b"HELO example.com\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
@@ -139,8 +146,28 @@ def test_broken_requests(server: Server, sent: bytes, status: int) -> None:
         answered, headers, body = read_answer(client)
         assert (answered, headers["connection"]) == (status, "close")
         assert json.loads(body)["error"]
+        assert "bytearray" not in json.loads(body)["error"]
         assert client.rest() == b""
     assert ask(server, "/livez").status == 200
+
+
+def test_a_body_of_many_short_chunks_is_read_in_steps(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = []
+    call_idle = Connection.call_idle
+
+    def counted(connection: Connection, callback: Callable[[], None]) -> None:
+        steps.append(callback)
+        call_idle(connection, callback)
+
+    monkeypatch.setattr(Connection, "call_idle", counted)
+    monkeypatch.setattr(http, "_QUANTUM", 0)
+    with raw(server) as client:
+        client.send(
+            PATCH + CHUNKED + b"".join(b"1\r\n%c\r\n" % byte for byte in b"{%1000s}" % b"") + b"0\r\n\r\n" + GET
+        )
+        assert read_answer(client)[0] == 200
+        assert read_answer(client)[2] == b"ok"
+    assert len(steps) > 1000
 
 
 def test_a_head_at_the_limit(server: Server) -> None:
