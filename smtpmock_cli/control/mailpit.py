@@ -142,25 +142,24 @@ class Mailpit:
         yield ""
         yield from json_pieces({**summary.shown, "Read": message in self._read})
 
-    def _mark(self, request: Request) -> Answer:
+    def _mark(self, request: Request) -> Steps[Response]:
         request.parameters("tz")
-        fields = body_fields(request, "ids", "read", "search")
+        fields = yield from body_fields(request, "ids", "read", "search")
         query, read = fields.get("search", ""), fields.get("read", False)
         if not isinstance(query, str) or not isinstance(read, bool):
             raise Refusal(400, "Search is a text, and Read is true or false")
-        return self._mark_chosen(wanted_ids(fields), terms(query) if query else None, read=read)
-
-    def _mark_chosen(self, ids: Sequence[str], wanted: list[Term] | None, *, read: bool) -> Steps[Response]:
-        found = yield from self._found(wanted, (yield from self._chosen(ids)))
+        chosen = yield from self._chosen(wanted_ids(fields))
+        found = yield from self._found(terms(query) if query else None, chosen)
         for number, message in enumerate(found, 1):
             (self._read.add if read else self._read.discard)(message)
             if number % _MESSAGES_A_STEP == 0:
                 yield
         return text_response("ok")
 
-    def _delete(self, request: Request) -> Answer:
+    def _delete(self, request: Request) -> Steps[Response]:
         request.parameters()
-        return self._remove(None, wanted_ids(body_fields(request, "ids")))
+        fields = yield from body_fields(request, "ids")
+        return (yield from self._remove(None, wanted_ids(fields)))
 
     def _delete_found(self, request: Request) -> Answer:
         return self._remove(wanted_terms(request.parameters("query", "tz")), ())

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs
 
-from .exchange import Refusal, Request
+from .exchange import Refusal, Request, Steps
 from .search import Term, terms
 
 USUAL_LIMIT = 50
 """How many mails a list shows that was not asked for a number."""
 _FORM = "application/x-www-form-urlencoded"
+_PAIRS_A_STEP = 1000
+_MOST_NAMES = 100
+_LONGEST_PAIR = 16 * 1024
+"""Of a form, in bytes: a query has no more."""
 
 
 def wanted_terms(given: dict[str, str]) -> list[Term]:
@@ -38,7 +42,7 @@ def _number(given: dict[str, str], name: str, usual: int) -> int:
     return int(text)
 
 
-def body_fields(request: Request, *known: str) -> dict[str, Any]:
+def body_fields(request: Request, *known: str) -> Steps[dict[str, Any]]:
     """The body's fields, their names in lower case; from JSON, or from a form, as one client sends it.
 
     :raises Refusal: 400, one is not known: who misspells ``IDs`` does not mean all.
@@ -46,7 +50,7 @@ def body_fields(request: Request, *known: str) -> dict[str, Any]:
     if not request.body:
         return {}
     is_form = request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
-    given = _form_fields(request.body) if is_form else request.json()
+    given = (yield from _form_fields(request.body)) if is_form else request.json()
     if not isinstance(given, dict):
         raise Refusal(400, "the body is no JSON object")
     fields = {name.lower(): value for name, value in given.items()}
@@ -56,11 +60,18 @@ def body_fields(request: Request, *known: str) -> dict[str, Any]:
     return fields
 
 
-def _form_fields(body: bytes) -> dict[str, Any]:
+def _form_fields(body: bytes) -> Steps[dict[str, Any]]:
     try:
-        form = parse_qs(body.decode("ascii"), errors="strict")
+        pairs = body.decode("ascii").split("&")
+        form: dict[str, list[str]] = {}
+        for at in range(0, len(pairs), _PAIRS_A_STEP):
+            if len(form) > _MOST_NAMES or max(map(len, pairs[at : at + _PAIRS_A_STEP])) > _LONGEST_PAIR:
+                raise Refusal(400, f"the form has more than {_MOST_NAMES} names, or a field over {_LONGEST_PAIR} bytes")
+            for name, values in parse_qs("&".join(pairs[at : at + _PAIRS_A_STEP]), errors="strict").items():
+                form.setdefault(name, []).extend(values)
+            yield
     except ValueError:
-        raise Refusal(400, "the body is no form of UTF-8") from None
+        raise Refusal(400, "the body is not a form in UTF-8") from None
     truths = {"read=true": True, "read=false": False}
     last = {name: truths.get(f"{name}={values[-1]}".lower(), values[-1]) for name, values in form.items()}
     return {name: form[name] if name.lower() == "ids" else value for name, value in last.items()}

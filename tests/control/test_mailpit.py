@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from smtpmock_cli import Message, Server
 from smtpmock_cli.control import summaries as module
-from smtpmock_cli.control.exchange import Refusal, Request, Steps
+from smtpmock_cli.control.exchange import Refusal, Request, Response, Steps
 from smtpmock_cli.control.mailpit import Mailpit
 from smtpmock_cli.control.routes import Router
 from smtpmock_cli.control.summary import KEPT_TEXT, SNIPPET_LENGTH, Summary, read_summary
@@ -55,6 +55,11 @@ class Box:
         while self.idle:
             self.idle.pop()()
         return response
+
+    def steps(self, path: str, method: str, body: bytes, content_type: str) -> Steps[Response]:
+        request = Request(method, path, "", {"content-type": content_type}, body)
+        route, arguments = self._router.find(request)
+        return cast("Steps[Response]", route.endpoint(request, **arguments))
 
     def json(self, path: str, **query: object) -> Any:
         answer = self.ask(path, "GET", b"", "", **query)
@@ -323,6 +328,8 @@ def test_deleting_none(body: bytes) -> None:
         (b"id=1", FORM),
         (b"\xff", FORM),
         (b"ids=%ff", FORM),
+        (b"ids=" + b"%41" * 6000, FORM),
+        (b"&".join(b"a%d=1" % number for number in range(3000)), FORM),
         (b"ids=1&ids=3", JSON),
     ],
 )
@@ -330,6 +337,13 @@ def test_an_odd_body_deletes_nothing(body: bytes, content_type: str) -> None:
     box = Box(*numbered(2))
     assert box.refused(MESSAGES, "DELETE", body, content_type=content_type) == 400
     assert box.kept == [1, 2]
+
+
+def test_a_form_of_very_many_ids_is_read_in_steps() -> None:
+    box = Box(accepted(b"", id=1), accepted(b"", id=2))
+    steps = box.steps(MESSAGES, "DELETE", b"ids=3&" * 100_000 + b"ids=2", FORM)
+    assert sum(1 for _ in steps) > 200
+    assert box.kept == [1]
 
 
 @settings(max_examples=100, deadline=None)
