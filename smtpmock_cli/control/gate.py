@@ -3,7 +3,10 @@
 A browser sends requests to a loopback address for any page that is open in it. Their ``Host`` shows a name that was
 made to point here (DNS rebinding); their ``Origin``, ``Sec-Fetch-Site`` and ``Referer`` the page that they come from.
 Clients that are not browsers send none of these but ``Host``. Over plain HTTP to anything but loopback, browsers send
-``Sec-Fetch-Site`` to nobody and ``Origin`` with POST and its like only: there ``Referer`` has to serve.
+no ``Sec-Fetch-Site``, and ``Origin`` only with methods other than GET: there ``Referer`` has to serve.
+
+Invariant: ``Sec-Fetch-Site: none`` is no proof that the user asks. Chromium sends it when it loads ahead for a page's
+speculation rules, and when another site redirects what was typed.
 """
 
 from __future__ import annotations
@@ -73,7 +76,7 @@ class Gate:
     def _can_only_be_local(self, name: str) -> bool:
         """Whether a page of another site cannot have the name: such a name is public, so it has a dot."""
         # On loopback it is of no use to clients, and a single label may be somebody's machine in the same network.
-        return not self._is_on_loopback and name != "" and ("." not in name or _is_address(name))
+        return not self._is_on_loopback and (_is_label(name) is not None or _is_address(name))
 
 
 def names(given: Iterable[str]) -> Collection[str]:
@@ -102,6 +105,10 @@ def authority(url: str) -> str:
 
 
 _URL = re.compile("https?://([^/?#]*)", re.IGNORECASE).match
+
+
+# Not: any name without a dot, because a browser takes %2e for one.
+_is_label = re.compile(r"[\w-]+", re.ASCII).fullmatch
 
 
 def _plain(name: str) -> str:
