@@ -131,7 +131,7 @@ class Api:
         request.parameters()
         changes = request.json()
         if not isinstance(changes, dict):
-            raise Refusal(400, "the body is no JSON object of settings")
+            raise Refusal(400, "the body is not a JSON object of settings")
         if "rules" in changes:
             raise Refusal(400, "rules are changed at /smtpmock/rules")
         self._change(changes)
@@ -158,7 +158,7 @@ class Api:
         request.parameters()
         body = request.json()
         if not isinstance(body, dict) or body.keys() != {"rules"} or not isinstance(body["rules"], list):
-            raise Refusal(400, 'the body is no JSON object like {"rules": [...]}')
+            raise Refusal(400, 'the body is not a JSON object like {"rules": [...]}')
         self._change({"rules": body["rules"]})
         return self._rules(request)
 

@@ -32,7 +32,7 @@ class Refusal(Exception):  # noqa: N818 - a request that is refused, not an erro
     """A request that is answered with an error; the text tells the client why.
 
     :param status: the HTTP status (RFC 9110 section 15), 4xx or 5xx.
-    :param headers: what the status asks for besides, as ``Allow``.
+    :param headers: what else the status asks for, such as ``Allow``.
     """
 
     def __init__(self, status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
@@ -59,14 +59,14 @@ class Request:
     def parameters(self, *known: str) -> dict[str, str]:
         """The query's parameters by name.
 
-        :raises Refusal: 400 for a parameter that is not known, or stands twice.
+        :raises Refusal: 400 for a parameter that is not known, or is given twice.
         """
         found = self.query_values()
         for name, values in found.items():
             if name not in known:
                 raise Refusal(400, f"no such parameter: {name}; known here: {', '.join(known) or 'none'}")
             if len(values) > 1:
-                raise Refusal(400, f"{name} stands {len(values)} times")
+                raise Refusal(400, f"{name} is given {len(values)} times")
         return {name: values[0] for name, values in found.items()}
 
     def query_values(self) -> dict[str, list[str]]:
@@ -82,7 +82,7 @@ class Request:
     def json(self) -> Any:
         """The body as JSON.
 
-        :raises Refusal: 400 where it is none.
+        :raises Refusal: 400 where it is not JSON.
         """
         try:
             return json.loads(self.body, parse_constant=_refuse_constant, parse_float=_number)
@@ -135,24 +135,24 @@ class Scheduler(Protocol):
     """Calls back on behalf of one client; what the callbacks raise ends its connection."""
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Cancellable:
-        """Call back in so many seconds."""
+        """Call back after this many seconds."""
 
     def call_idle(self, callback: Callable[[], None]) -> None:
-        """Call back when all else is done."""
+        """Call back when nothing else is to be done."""
 
 
 class Cancellable(Protocol):
-    """A call to come."""
+    """A pending call."""
 
     def cancel(self) -> object:
-        """Take it back."""
+        """Do not call."""
 
 
 class DeferredResponse:
-    """An answer to come, as JSON with status 200.
+    """An answer that comes later, as JSON with status 200.
 
-    :param start: called with whom to give the answer to, once, which may be at once. What it returns is called
-        where the client has gone before the answer came.
+    :param start: called with a callback that takes the answer, once, and possibly at once. Returns what to call
+        if the client leaves before the answer comes.
     """
 
     __slots__ = ("start",)

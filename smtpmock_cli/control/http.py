@@ -42,9 +42,9 @@ HEAD_LIMIT = 16 * 1024
 REQUEST_TIMEOUT = 30.0
 """Seconds from a request's first byte to its last."""
 IDLE_TIMEOUT = 75.0
-"""Seconds that a connection may stay open between requests, or take nothing of an answer."""
+"""Seconds for which a connection may be idle between requests, or accept nothing of an answer."""
 PIECE = 64 * 1024
-"""Bytes of an answer that are made before some of them have to be taken; a longer answer goes out in chunks."""
+"""Bytes of an answer that are made before the client has to take some; a longer answer goes out in chunks."""
 _QUANTUM = 0.001
 """Seconds of work on a request or an answer before the next client has its turn."""
 _PARSED_AT_ONCE = 4 * 1024
@@ -103,7 +103,7 @@ class HttpProtocol:
         self._phase = IDLE
         self._input_ended = False
         self._is_last = False
-        """Whether the connection is closed after the answer that is under way."""
+        """Whether the connection is closed after the current answer."""
         self._is_scheduled = False
         self._http = _parser()
         self._fed = 0
@@ -113,7 +113,7 @@ class HttpProtocol:
         self._head: h11.Request | None = None
         self._body = bytearray()
         self._cancel: Callable[[], None] | None = None
-        """Takes back a deferred answer."""
+        """Cancels a deferred answer."""
         self._steps: Steps[Response] | None = None
         self._response: Response | None = None
         self._pieces: Pieces = iter(())
@@ -167,7 +167,7 @@ class HttpProtocol:
             self.refuse(Refusal(408, f"the request was not whole within {REQUEST_TIMEOUT:g} s"))
         elif self._phase is IDLE:
             self._close()
-        else:  # it is we who take long
+        else:  # the server takes long, not the client
             self._connection.set_deadline(IDLE_TIMEOUT)
 
     def failed(self, error: OSError, *, sending: bool) -> None:
@@ -261,7 +261,7 @@ class HttpProtocol:
         return Request(self._head.method.decode("ascii"), path, query, headers, bytes(self._body))
 
     def refuse(self, refusal: Refusal) -> None:
-        """Answer what is no whole request, or none yet, and close, because nobody knows where the next one begins."""
+        """Answer a request that is incomplete or invalid, and close: where the next one begins is unknown."""
         response = refusal_response(refusal)
         response.headers += (("Connection", "close"),)
         self._is_last = True
@@ -357,7 +357,7 @@ class HttpProtocol:
             self._connection.call_later(RESET_TIME if self._connection.has_input_ended() else 0, self._pass_test)
 
     def _make(self) -> bool:
-        """Make up to a buffer's worth of pieces, for a while; returns whether those were the last."""
+        """Make pieces until a buffer is full or the time is up; returns whether those were the last."""
         size = sum(map(len, self._made))
         end = monotonic() + _QUANTUM
         while size < PIECE:
@@ -410,7 +410,7 @@ class HttpProtocol:
         self._schedule()
 
     def _flush(self) -> None:
-        """Go on once the answer is in the hands of the operating system."""
+        """Go on once the operating system has taken the whole answer."""
         if self._connection.is_sending:
             self._schedule()
             return
@@ -439,7 +439,7 @@ class HttpProtocol:
         self._connection.close()
 
     def _forget(self) -> None:
-        """The end: nobody is there for the answer that is owed."""
+        """Drop the answer that is owed: there is no client for it any more."""
         self._phase = CLOSED
         self._end_response(is_sent=False)
         cancel, self._cancel = self._cancel, None

@@ -20,7 +20,7 @@ CallIdle = Callable[[Callable[[], None]], None]
 
 
 class PendingListings:
-    """Everyone who waits.
+    """The listings that have not been answered.
 
     :param call_idle: calls back when all else is done.
     """
@@ -126,7 +126,7 @@ class PendingListing:
 
 
 def free(messages: Iterable[object], call_idle: CallIdle) -> None:
-    """Let go of many objects, some at a time, because to free a hundred thousand takes a tenth of a second."""
+    """Free many objects, some at a time: freeing a hundred thousand takes a tenth of a second."""
     _Freeing(list(messages), call_idle).step()
 
 

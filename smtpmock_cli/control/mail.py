@@ -88,7 +88,7 @@ class Part:
         return self.disposition == "inline" or not self.text_type
 
     def content(self) -> Steps[bytes]:
-        """The decoded content, byte for byte; as it stands, where its encoding is not known."""
+        """The decoded content, byte for byte; unchanged where its encoding is unknown."""
         encoding = self._entity.mime.get("Content-Transfer-Encoding", "")
         return decoded_content(self._data, self._entity.start, self._entity.end, encoding)
 

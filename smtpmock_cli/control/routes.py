@@ -18,7 +18,7 @@ class Route:
     :param path: segments between slashes; ``{name}`` in one stands for any text, which the endpoint
         gets as the argument of that name, and may have fixed text before and behind it.
     :param endpoint: called with the request and the path's arguments.
-    :param embeddable: whether any site's page may link to it, and show it as a picture: it only shows something.
+    :param embeddable: whether any page may link to it, frame it, and show it as a picture: it only shows something.
     :param changes: says of a GET whether it changes something, against RFC 9110 section 9.2.1.
     """
 

@@ -30,7 +30,7 @@ def wanted_terms(given: dict[str, str]) -> list[Term]:
 def start_and_limit(given: dict[str, str]) -> tuple[int, int]:
     """Where a list starts, and how long it is; 0 is without an end.
 
-    :raises Refusal: 400, one is no number.
+    :raises Refusal: 400, one is not a number.
     """
     return _number(given, "start", 0), _number(given, "limit", USUAL_LIMIT)
 
@@ -45,14 +45,14 @@ def _number(given: dict[str, str], name: str, usual: int) -> int:
 def body_fields(request: Request, *known: str) -> Steps[dict[str, Any]]:
     """The body's fields, their names in lower case; from JSON, or from a form, as one client sends it.
 
-    :raises Refusal: 400, one is not known: who misspells ``IDs`` does not mean all.
+    :raises Refusal: 400, one is not known: a client that misspells ``IDs`` does not mean all.
     """
     if not request.body:
         return {}
     is_form = request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
     given = (yield from _form_fields(request.body)) if is_form else request.json()
     if not isinstance(given, dict):
-        raise Refusal(400, "the body is no JSON object")
+        raise Refusal(400, "the body is not a JSON object")
     fields = {name.lower(): value for name, value in given.items()}
     for name in fields:
         if name not in known:
@@ -80,11 +80,11 @@ def _form_fields(body: bytes) -> Steps[dict[str, Any]]:
 def wanted_ids(fields: dict[str, Any]) -> list[str]:
     """The ids in a body's fields; none where it names none.
 
-    :raises Refusal: 400, they are no texts.
+    :raises Refusal: 400, they are not strings.
     """
     ids = fields.get("ids")
     if ids is None:
         return []
     if not isinstance(ids, list) or not all(isinstance(id, str) for id in ids):
-        raise Refusal(400, "IDs is no list of texts")
+        raise Refusal(400, "IDs is not a list of strings")
     return ids

@@ -338,7 +338,7 @@ def test_who_leaves_while_a_long_listing_is_made_disturbs_nobody(laden: Server) 
         (f"timeout={LONGEST_WAIT + 1}", "timeout takes a number from 0 to 3600, not 3601.0"),
         ("purge=yes", "purge takes true or false, not yes"),
         ("cuont=1", "no such parameter: cuont; known here: count, timeout, purge"),
-        ("count=1&count=2", "count stands 2 times"),
+        ("count=1&count=2", "count is given 2 times"),
         ("count=%ff", "the query is not UTF-8, or has more than 100 parameters"),
     ],
 )
@@ -457,7 +457,7 @@ def test_the_log_is_switched_on_and_off(capfd: pytest.CaptureFixture[str]) -> No
         ({"msg_greeting": "\ud800"}, "msg_greeting takes a text, not '\\ud800'"),
         ({"port_number": 1}, "port_number cannot change while the server runs"),
         ({"http_port": 1, "host_address": ""}, "host_address, http_port cannot change while the server runs"),
-        ([], "the body is no JSON object of settings"),
+        ([], "the body is not a JSON object of settings"),
         (b"", "the body is not JSON"),
         (b"{", "the body is not JSON"),
         (b'{"session_timeout": NaN}', "the body is not JSON"),
