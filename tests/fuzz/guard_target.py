@@ -1,12 +1,13 @@
 """Who may call the HTTP side: targets, hosts, origins and queries against a model that decides by what is allowed.
 
-An input is a request's lines: target, Host, Origin, Sec-Fetch-Site, Referer, User-Agent; an empty one is not sent.
+An input is a request's lines: target, Host, Origin, Sec-Fetch-Site, Referer, User-Agent, Sec-Purpose; an empty one
+is not sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from smtpmock_cli.control.exchange import Refusal, Request
 from smtpmock_cli.control.gate import Gate
@@ -16,7 +17,7 @@ from tests.fuzz.http_service import service
 
 LONGEST = 512
 ADDRESS = "127.0.0.1"
-_FIELDS = ("host", "origin", "sec-fetch-site", "referer", "user-agent")
+_FIELDS = ("host", "origin", "sec-fetch-site", "referer", "user-agent", "sec-purpose")
 _OWN = {"localhost", ADDRESS}
 _GATES = {"127.0.0.1": Gate(["localhost"], "127.0.0.1"), "": Gate(["localhost"], "")}
 _DIGITS = set("0123456789")
@@ -74,8 +75,10 @@ def _check_passed(route: Route, headers: dict[str, str], query: str, *, is_on_lo
         assert _authority(headers["origin"]) == given.lower()
     is_other_site = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
     assert not is_other_site
+    assert "prefetch" not in headers.get("sec-purpose", "")
     if route.path == "/smtpmock/messages" and _purges(query):
         referer = headers.get("referer")
+        assert headers.get("sec-fetch-site") != "none"
         assert referer is None or _authority(referer) == given.lower()
 
 
@@ -93,7 +96,7 @@ def _name(host: str) -> str:
 
 def _may_be_public(name: str) -> bool:
     is_address = (name[:1] == "[" and name[-1:] == "]") or set(name) <= {*_DIGITS, "."}
-    return "." in name and not is_address
+    return "." in unquote(name) and not is_address
 
 
 def _purges(query: str) -> bool:
@@ -128,6 +131,7 @@ TOKENS = (
         b"/view/1.html",
     ),
     *(b"none", b"same-origin", b"cross-site", b"same-site", b"null", b"Mozilla/5.0", b"mailpit", b"192.0.2.1", b"\xff"),
+    *(b"prefetch", b"prefetch;prerender", b"%2e"),
 )
 
 
@@ -157,6 +161,7 @@ def seeds() -> Iterator[bytes]:
     hosts = (
         *(b"localhost", b"LOCALHOST:8025", b"127.0.0.1:80@evil.com", b"[127.0.0.1]evil.com", b"localhost:evil", b""),
         *(b"evil.example", b"mailpit:8025", b"192.0.2.1", b"[2001:db8::1]:8025", b"localhost.", b"[::1]", b"1.2.3.4.5"),
+        b"evil%2eexample",
     )
     for target in targets:
         for host in hosts:
@@ -164,4 +169,6 @@ def seeds() -> Iterator[bytes]:
             yield b"\n".join(
                 (target, host, b"http://" + host, b"same-origin", b"http://" + host + b"/x", b"Mozilla/5.0")
             )
+            yield b"\n".join((target, host, b"", b"none", b"", b"Mozilla/5.0"))
+            yield b"\n".join((target, host, b"", b"none", b"", b"Mozilla/5.0", b"prefetch"))
             yield b"\n".join((target, host, b"", b"cross-site", b"http://evil.example/", b"Mozilla/5.0"))
