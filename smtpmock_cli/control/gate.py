@@ -5,8 +5,8 @@ made to point here (DNS rebinding); their ``Origin``, ``Sec-Fetch-Site`` and ``R
 Clients that are not browsers send none of these but ``Host``. Over plain HTTP to anything but loopback, browsers send
 no ``Sec-Fetch-Site``, and ``Origin`` only with methods other than GET: there ``Referer`` has to serve.
 
-Invariant: ``Sec-Fetch-Site: none`` is no proof that the user asks. Chromium sends it when it loads ahead for a page's
-speculation rules, and when another site redirects what was typed.
+``Sec-Fetch-Site: none`` stands for the user, who has typed the address. Not always: Chromium sends it when it loads
+ahead for a page's speculation rules, which is refused, and when a page that the user has typed redirects here.
 """
 
 from __future__ import annotations
@@ -63,13 +63,10 @@ class Gate:
 
     def _check_changing_get(self, request: Request, site: str | None) -> None:
         # Of other methods, browsers always say by Origin which page asks.
-        if site == "none":
-            # Not: trust it, because Chromium says so, too, of an address that another site has redirected to here.
-            raise Refusal(403, "not from a browser's address bar, which another site may have filled in; use DELETE")
         referer = request.headers.get("referer")
         if referer is not None and authority(referer) != request.headers.get("host", "").lower():
             raise Refusal(403, f"not for pages of another site (Referer: {referer})")
-        page_is_known = site or referer is not None or "origin" in request.headers
+        page_is_known = site == "same-origin" or referer is not None or "origin" in request.headers
         if not (page_is_known or self._is_on_loopback) and "Mozilla/" in request.headers.get("user-agent", ""):
             raise Refusal(403, "a browser has to say which page asks for a change: Referer and Origin are missing")
 
