@@ -19,6 +19,8 @@ _PIECE = 256 * 1024
 """Bytes of a body to search for one text at a time."""
 _SEARCH_COST = 256
 """The cost of starting a search, in bytes searched."""
+_SHORT_COST = 4
+"""The cost of a byte where little is searched, in which the interpreter tries a text at each place."""
 
 
 class Texts:
@@ -101,4 +103,4 @@ class Search:
         begin, end = max(0, at - len(text)), at + SLICE + len(text)
         if self._body.find(text, begin, end) >= 0:
             self._known[text] = True
-        return _SEARCH_COST + end - begin
+        return _SEARCH_COST + _SHORT_COST * (end - begin)

@@ -8,6 +8,8 @@ from fnmatch import translate
 
 _FIT_COST = 2 * 1024
 _CHARACTER_COST = 8
+_PAIR_COST = 16
+"""The cost of a character of the text and one of the pattern: at worst, each is compared with each."""
 _COMPILE_COST = 64 * 1024
 _COMPILE_CHARACTER_COST = 16 * 1024
 
@@ -23,7 +25,7 @@ class Glob:
 
     def cost(self, text: str) -> int:
         """The cost of matching a text, in bytes searched for one text."""
-        cost = _FIT_COST + _CHARACTER_COST * len(text)
+        cost = _FIT_COST + cost_of_character(len(self.pattern)) * len(text)
         return cost if self._match else cost + _COMPILE_COST + _COMPILE_CHARACTER_COST * len(self.pattern)
 
     def fits(self, text: str) -> bool:
@@ -38,6 +40,11 @@ class Glob:
     def _compile(self) -> Callable[[str], object]:
         self._match = re.compile(translate(self.pattern), re.IGNORECASE).match
         return self._match
+
+
+def cost_of_character(pattern_length: int) -> int:
+    """What each character of a text adds to the cost of matching it with patterns of this total length."""
+    return _CHARACTER_COST + _PAIR_COST * pattern_length
 
 
 class Globs(dict[str, Glob]):

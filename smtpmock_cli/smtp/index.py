@@ -18,6 +18,8 @@ _LOOK_UP_COST = 2 * 1024
 _BUILD_COST = 2 * 1024
 """The cost of adding a glob, and of each of its characters."""
 _CHARACTER_COST = 256
+_SEARCH_COST = 256
+"""The cost of starting to search a text for a part."""
 
 # Possessive, because translate() does not backtrack into a set.
 _wildcards = re.compile(r"\*|\?|\[!?+\]?+[^\]]*+\]").split
@@ -54,13 +56,20 @@ class Index:
         for whole in {folded, folded.rpartition("@")[2]}:
             found |= dict.fromkeys(self._literal.get(whole, ()))
         if self._by_part:
-            data = folded.encode("utf-8", "surrogatepass")
-            for at in range(0, len(data), SLICE):
-                for part in self._grams.near(data, at):
-                    if part in data:
-                        found |= dict.fromkeys(self._by_part[part])
-                yield self._grams.cost(len(data) - at)
+            for part in (yield from self._parts_in(folded.encode("utf-8", "surrogatepass"))):
+                found |= dict.fromkeys(self._by_part[part])
         return found
+
+    def _parts_in(self, data: bytes) -> Generator[int, None, list[bytes]]:
+        looked_for: dict[bytes, bool] = {}
+        for at in range(0, len(data), SLICE):
+            near = self._grams.near(data, at)
+            yield self._grams.cost(len(data) - at)
+            for part in near:
+                if part not in looked_for:
+                    looked_for[part] = part in data
+                    yield _SEARCH_COST + len(data)
+        return [part for part, is_there in looked_for.items() if is_there]
 
 
 def _prepare(

@@ -14,7 +14,7 @@ from ..rule import CLOSE, CONTINUE, HANG, RESET, Rule
 from .counters import ActiveRule
 from .decision import STEP, Decision, Pace
 from .events import CONNECTION_RESET, DripDelayed, Event, Reply, ReplyDelayed, ReplyPart, RuleFired
-from .globs import Globs
+from .globs import Globs, cost_of_character
 from .occasion import Connections, Occasion, said, subject
 
 TYPE_CHECKING = False  # not from typing, whose import takes longer than all of this
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 _FEW = 64
 """Up to this many rules are asked one by one whether they fit."""
-_LONGEST_AT_ONCE = 4 * 1024
-"""The longest text, in characters, about which they are asked without a pause."""
 _RULE_COST = 1024
 """The cost of asking one rule whether it fires, in bytes searched for one text."""
 _LEAST_YIELDED = 16 * 1024
@@ -167,6 +165,8 @@ class Rules:
         self.connections = connections
         self.pace = Pace()
         self._are_few = len(self.active) <= _FEW
+        self._longest_at_once = _longest_at_once(self.active) if self._are_few else 0
+        """The longest text, in characters, about which a few rules are asked without a pause."""
         self._found: dict[_Situation, Sequence[ActiveRule]] = {}
         # Tests say the same few things again and again. Not: a method, because rules in a cycle are freed late.
         self._asked = lru_cache(_TEXTS_REMEMBERED)(partial(_asked, self.active))
@@ -195,8 +195,9 @@ class Rules:
 
     def fitting(self, on: str, text: str, sender: str | None, may_contain: bool) -> Sequence[ActiveRule] | None:
         """The rules that can fire, by what does not change; None if finding them takes steps."""
-        if len(text) + len(sender or "") > _LONGEST_REMEMBERED:
-            is_quick = self._are_few and len(text) + len(sender or "") <= _LONGEST_AT_ONCE
+        length = len(text) + len(sender or "")
+        if length > _LONGEST_REMEMBERED:
+            is_quick = length <= self._longest_at_once
             return _asked(self.active, on, text, sender, may_contain) if is_quick else None
         if self._are_few:
             return self._asked(on, text, sender, may_contain)
@@ -336,6 +337,12 @@ def _texts(rules: Iterable[ActiveRule]) -> Texts | None:
     from .contents import Texts  # only here: few rules do
 
     return Texts(texts)
+
+
+def _longest_at_once(rules: Iterable[ActiveRule]) -> int:
+    """The length of a text that all their globs can be matched with in one step."""
+    patterns = [pattern or "" for active in rules for pattern in (active.rule.match, active.rule.sender)]
+    return STEP // cost_of_character(sum(map(len, patterns)))
 
 
 def _asked(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from smtpmock_cli.smtp import contents, grams
 from smtpmock_cli.smtp.contents import Texts
+from smtpmock_cli.smtp.decision import STEP
 from smtpmock_cli.smtp.grams import SLICE, Grams, common
 
 from .pacing import done, in_steps
@@ -110,6 +111,17 @@ def test_a_few_are_looked_for_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert passes == []
     assert [text for text in ALIKE if done(search.holds(text))] == [ALIKE[2]]
     assert passes == [0, SLICE], "one pass finds all others"
+
+
+def test_a_short_search_costs_more_for_its_length() -> None:
+    """The interpreter tries such a text at each place, several bytes each."""
+    texts = [b"%c%s" % (first, b"x" * count) for first in b"abcd" for count in range(9, 59)]
+    body = (b"x" * 9 + b"." * (SLICE - 9)) * 4
+    search = Texts(texts).search(body)
+    costs = [cost for text in texts for cost in search.holds(text)]
+    assert found(texts, body) == set()
+    assert sum(costs) > 2 * len(texts) * len(body)
+    assert max(costs) < STEP
 
 
 def test_few_need_no_pass_at_all(monkeypatch: pytest.MonkeyPatch) -> None:

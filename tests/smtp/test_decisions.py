@@ -322,6 +322,15 @@ def test_small_decisions_that_come_together_pause_too() -> None:
     assert heard_so_far(session, b"NOOP\r\n").count(events.DECISION_PENDING) <= 1
 
 
+def test_few_globs_that_are_slow_to_match_are_asked_in_steps() -> None:
+    """At worst, each character of the glob is compared with each of the text: here, together, for a second."""
+    globs = ["*" + "a" * 200 + f"[bc]{number}*" for number in range(40)]
+    rules = [Rule(on="unknown", match=glob, reply="550 No") for glob in globs]
+    decided = Rules(rules, 1, lambda: 0.0, lambda *_: 1).script(1, "").on_unknown("a" * 4000, Message())
+    assert isinstance(decided, Decision)
+    assert made(decided) is None
+
+
 def test_few_rules_pause_never() -> None:
     session = begun(*RULES)
     assert events.DECISION_PENDING not in heard_so_far(session, STREAM)

@@ -15,6 +15,7 @@ from smtpmock_cli import Rule
 from smtpmock_cli.rule import ANY
 from smtpmock_cli.smtp.counters import ActiveRule
 from smtpmock_cli.smtp.globs import Globs
+from smtpmock_cli.smtp.grams import GRAM_COST, SLICE
 from smtpmock_cli.smtp.index import Index, fold
 from smtpmock_cli.smtp.selection import Recipients, Selection, recipient_globs
 
@@ -113,6 +114,17 @@ def test_recipients(some: list[str], paths: list[str]) -> None:
     assert met() == expected
     with in_steps():
         assert met() == expected
+
+
+def test_each_part_that_is_looked_for_has_its_cost() -> None:
+    """They share their grams, and none is there, so that each takes a search of the whole text; but only one."""
+    patterns = [f"*{first}{'a' * count}*" for first in "bcdefgh" for count in range(9, 59)]
+    text = "a" * 20_000
+    index = Index(patterns)
+    assert done(index.near("")) == {}
+    costs = [*index.near(text)]
+    assert len(patterns) * len(text) <= sum(costs) < 3 * len(patterns) * len(text)
+    assert max(costs) < 10 * SLICE * GRAM_COST
 
 
 def test_all_globs_of_a_few_characters() -> None:
