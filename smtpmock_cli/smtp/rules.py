@@ -155,9 +155,10 @@ class Rules:
             at_work.get(id(rule)) or ActiveRule(rule, f"rule {number}", _chance(rule, seed, number), globs)
             for number, rule in enumerate(rules, 1)
         ]
-        self.texts = _texts(self.active)
-        self._selection: Selection | None = None
-        self._recipient_globs: tuple[Mapping[str, Glob], Index | None] | None = None
+        self.texts: Texts | None
+        self._selection: Selection | None
+        self._recipient_globs: tuple[Mapping[str, Glob], Index | None] | None
+        self.prepare_again()
         self.counts_recipients = any(active.counts_recipients for active in self.active)
         self._reads_subject = any(active.reads_subject for active in self.active)
         self.seed: int | None = seed
@@ -170,6 +171,11 @@ class Rules:
         self._found: dict[_Situation, Sequence[ActiveRule]] = {}
         # Tests say the same few things again and again. Not: a method, because rules in a cycle are freed late.
         self._asked = lru_cache(_TEXTS_REMEMBERED)(partial(_asked, self.active))
+
+    def prepare_again(self) -> None:
+        """Find out again what rules are looked up by, because what failed halfway would leave rules out."""
+        self.texts = _texts(self.active)
+        self._selection = self._recipient_globs = None
 
     @property
     def fired(self) -> list[int]:
@@ -295,6 +301,10 @@ class Script:
                 fitting = yield from rules.find(situation)
             search = rules.texts.search(body or b"") if rules.texts is not None else None
             return (yield from self._first_in_steps(fitting, occasion, search))
+        except Exception:
+            self._recipients = None
+            rules.prepare_again()
+            raise
         finally:
             rules.pace.active -= 1
 

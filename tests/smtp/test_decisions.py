@@ -6,13 +6,15 @@ import gc
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from smtpmock_cli import Configuration, Message, Rule
 from smtpmock_cli.sessions import command_table
-from smtpmock_cli.smtp import events
+from smtpmock_cli.smtp import events, grams, index, selection
 from smtpmock_cli.smtp.decision import STEP, Decision, Pace
 from smtpmock_cli.smtp.dialogue import State
 from smtpmock_cli.smtp.grams import Grams
@@ -176,6 +178,48 @@ def test_two_sessions_make_ready_together() -> None:
         assert fired is not None
         assert at_work.fired == [0] * 7 + [1] + [0] * 42 or at_work.fired == [0] * 7 + [2] + [0] * 42
         assert at_work.pace.active == 0
+
+
+BY_PART = {"on": "noop", "match": "*number {} of*"}, b"NOOP number 7 of them\r\n"
+BY_ALL = {"on": "noop", "match": "number {} of them"}, b"NOOP number 7 of them\r\n"
+BY_RECIPIENT = {"on": "data", "recipient": "*number.{}@*"}, HELO + MAIL + b"RCPT TO:<number.7@a.com>\r\nDATA\r\n"
+BY_TEXT = {"on": "message", "contains": "is number {}\r\n"}, ENVELOPE + b"DATA\r\nThis is number 7\r\n.\r\n"
+
+
+@pytest.mark.parametrize(
+    ("keys", "data", "module"),
+    [
+        pytest.param(*BY_PART, selection, id="what to look up"),
+        pytest.param(*BY_PART, index, id="parts of globs"),
+        pytest.param(*BY_PART, grams, id="their grams"),
+        pytest.param(*BY_ALL, index, id="globs without a wildcard"),
+        pytest.param(*BY_RECIPIENT, index, id="globs for recipients"),
+        pytest.param(*BY_RECIPIENT, grams, id="their grams, too"),
+        pytest.param(*BY_TEXT, grams, id="texts"),
+    ],
+)
+def test_want_of_memory_leaves_no_rule_out(
+    keys: dict[str, str], data: bytes, module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends the session whose command it meets; the next one meets all rules."""
+    rules = [Rule(reply=BUSY, **{key: value.format(number) for key, value in keys.items()}) for number in range(200)]
+
+    def session() -> Session:
+        return Session(command_table(Configuration(rules=rules)), at_work.script(1, "192.0.2.1"))
+
+    prepare = module._prepare
+
+    def failing(*args: Any) -> Iterator[int]:
+        yield from islice(prepare(*args), 1)
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_prepare", failing)
+        at_work = Rules(rules, 1, lambda: 0.0, lambda *_: 1)
+        with pytest.raises(MemoryError):
+            heard(session(), data)
+    assert BUSY in heard(session(), data).replies
+    assert at_work.pace.active == 0
 
 
 # What it costs.
