@@ -79,9 +79,11 @@ class MessagesFile:
             self._failed(error, 1)
 
     def close(self) -> None:
-        """Give a reader what waits for it, if it comes to take it now, and say what nobody has read."""
+        """Give a reader what waits for it, if it comes to take it now, and say what is missing for good."""
         if self._pipe is not None:
             self._pipe.close()
+        if self._count:
+            self._say(_missing(self._count))
 
     def _write(self, line: bytes) -> None:
         """Write a line, or none, to whatever the path leads to now."""

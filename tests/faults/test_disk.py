@@ -91,6 +91,20 @@ def test_it_is_said_at_once_each_time_and_without_a_log(disk: Path) -> None:
         assert running.finish() == (0, [], [])
 
 
+def test_what_is_missing_at_the_end_is_said(disk: Path) -> None:
+    path, ballast = disk / "messages.jsonl", disk / "ballast"
+    with Daemon(f"-messagesFile={path}", "-log=false") as running, connected(running.port) as client:
+        client.end()
+        with suppress(OSError):  # when it is full
+            ballast.write_bytes(bytes(SIZE))
+        send(running, range(3))
+        wait_for_error(running, f"write {path}: {FULL}")
+        running.process.terminate()
+        code, _, errors = running.finish()
+    assert code == 0
+    assert [error.partition(f" write {path}: ")[2] for error in errors] == ["3 messages are missing"]
+
+
 def test_a_line_that_a_killed_process_has_begun_breaks_no_other(tmp_path: Path) -> None:
     path = tmp_path / "messages.jsonl"
     path.write_bytes(b'{"id": 1, "received_at": "20')
