@@ -139,6 +139,16 @@ def test_counters_are_of_the_server_and_of_a_session() -> None:
     assert told == [BUSY, BUSY, "250 Ok", BUSY]
 
 
+def test_a_rule_that_is_there_twice_counts_twice_and_is_called_by_its_place() -> None:
+    once, other = Rule(on="noop", times=1, reply=BUSY), Rule(on="rset", reply=BUSY)
+    with Server(Configuration(rules=[once] * 3)) as server, Client(server.port_number) as client:
+        assert client.ask(b"NOOP\r\n") == BUSY
+        server.reconfigure(rules=[other, *[once] * 3])
+        assert [client.ask(b"NOOP\r\n") for _ in range(3)] == [BUSY, BUSY, "250 Ok"]
+        assert client.ask(b"RSET\r\n") == BUSY
+    assert server.messages()[0].rules == ["rule 1", "rule 3", "rule 4"]
+
+
 def test_rules_change_while_it_runs() -> None:
     first = Rule(on="noop", times=1, reply="451 first")
     server = Server(Configuration(rules=[first]))

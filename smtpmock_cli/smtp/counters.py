@@ -33,14 +33,14 @@ class _Counter:
 class ActiveRule:
     """A rule with its counters.
 
-    :param name: what the log calls it.
     :param chance: gives numbers from 0 to 1.
     :param globs: shared by all rules.
     """
 
-    def __init__(self, rule: Rule, name: str, chance: Callable[[], float] | None, globs: Globs) -> None:
+    def __init__(self, rule: Rule, chance: Callable[[], float] | None, globs: Globs) -> None:
         self.rule = rule
-        self.name = rule.name or name
+        self.name = rule.name
+        """What the log calls it."""
         self.fired = 0
         """How often it has fired."""
         self.reply = Reply("\r\n".join(rule.reply)) if rule.reply is not None else None

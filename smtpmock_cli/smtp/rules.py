@@ -6,6 +6,7 @@ Invariant: the first rule in order that fires is the only one that does; those b
 from __future__ import annotations
 
 import operator
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 
@@ -149,12 +150,7 @@ class Rules:
         before: Rules | None = None,
     ) -> None:
         staying = before.active if before is not None and before.seed == seed else []
-        at_work = {id(active.rule): active for active in staying}
-        globs = Globs()
-        self.active: list[ActiveRule] = [
-            at_work.get(id(rule)) or ActiveRule(rule, f"rule {number}", _chance(rule, seed, number), globs)
-            for number, rule in enumerate(rules, 1)
-        ]
+        self.active: list[ActiveRule] = _active(rules, seed, staying)
         self.texts: Texts | None
         self._selection: Selection | None
         self._recipient_globs: tuple[Mapping[str, Glob], Index | None] | None
@@ -337,6 +333,20 @@ class Script:
             if active.counts(occasion, rules.clock, rules.connections):
                 return FiredRule(active, occasion.text)
         return None
+
+
+def _active(rules: Sequence[Rule], seed: int | None, staying: Iterable[ActiveRule]) -> list[ActiveRule]:
+    """The rules with their counters, which those that stay keep; one that is there twice has counters for each."""
+    kept: dict[int, deque[ActiveRule]] = {}
+    for active in staying:
+        kept.setdefault(id(active.rule), deque()).append(active)
+    globs, made = Globs(), []
+    for number, rule in enumerate(rules, 1):
+        same = kept.get(id(rule))
+        active = same.popleft() if same else ActiveRule(rule, _chance(rule, seed, number), globs)
+        active.name = rule.name or f"rule {number}"
+        made.append(active)
+    return made
 
 
 def _texts(rules: Iterable[ActiveRule]) -> Texts | None:

@@ -94,7 +94,7 @@ def check(data: bytes) -> None:
 
 def check_selection(read: Sequence[Rule], lines: Iterable[str]) -> None:
     """Found by what they ask for, rules are those that fit where each is asked."""
-    active = [ActiveRule(rule, "", None, Globs()) for rule in read]
+    active = [ActiveRule(rule, None, Globs()) for rule in read]
     selection = Selection(active)
     for line in lines:
         for on, text in (("unknown", line), ("mail", said("mail", line))):

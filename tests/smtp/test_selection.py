@@ -46,7 +46,7 @@ def selected(selection: Selection, *situation: object) -> list[Rule]:
 
 
 def selection(rules: Iterable[Rule]) -> Selection:
-    return Selection([ActiveRule(rule, "", None, Globs()) for rule in rules])
+    return Selection([ActiveRule(rule, None, Globs()) for rule in rules])
 
 
 # Letters that are the same to re and to nobody else, and the other way round.
@@ -92,7 +92,7 @@ def test_the_same_rules_in_the_same_order(
 @settings(max_examples=200)
 @given(st.lists(patterns, min_size=1, max_size=12), st.lists(texts, max_size=8))
 def test_recipients(some: list[str], paths: list[str]) -> None:
-    recipients = [ActiveRule(Rule(on="data", delay=1, recipient=glob), "", None, Globs()) for glob in some]
+    recipients = [ActiveRule(Rule(on="data", delay=1, recipient=glob), None, Globs()) for glob in some]
     expected = [any(is_like_path(glob, path) for path in paths) for glob in some]
 
     def met() -> list[bool]:
