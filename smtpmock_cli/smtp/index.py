@@ -90,7 +90,7 @@ def _prepare(
             by_part.setdefault(rarest.encode("utf-8", "surrogatepass"), []).append(pattern)
         else:
             anything.append(pattern)
-        yield _BUILD_COST
+        yield _BUILD_COST + _CHARACTER_COST * len(pattern)
 
 
 def fold(text: str) -> str:

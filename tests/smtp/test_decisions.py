@@ -270,6 +270,12 @@ def heard_so_far(session: Session, data: bytes) -> list[events.Event]:
     return told
 
 
+def test_long_globs_are_made_ready_in_steps() -> None:
+    session = begun(*(Rule(on="noop", match="*" + "a?" * 500 + str(number), reply=BUSY) for number in range(200)))
+    most, together = most_bytecodes(session, b"NOOP x\r\n")
+    assert most < MOST_BYTECODES < together
+
+
 def test_to_connect_costs_what_it_does_with_few_rules() -> None:
     rules = [Rule(on="connect", match=f"192.0.2.{number}.x", reply="554 No") for number in range(THOUSANDS)]
     at_work, table = Rules(rules, 1, lambda: 0.0, lambda *_: 1), command_table(Configuration(rules=rules))
