@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import signal
 
 import pytest
@@ -19,6 +20,12 @@ for _name in ("SIGHUP", "SIGQUIT"):
     if hasattr(signal, _name):  # Windows has neither
         signal.signal(getattr(signal, _name), signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """What the collected tests and their libraries are made of stays until the end: no collection looks at it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
