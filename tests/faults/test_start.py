@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
@@ -78,18 +78,26 @@ def test_without_ipv6_an_address_of_it_is_one_clear_error(flags: list[str]) -> N
     assert re.fullmatch(f"{STAMP} Failed to start {what}\n", done.stderr)
 
 
+STUCK = 3
+"""Seconds of a processor: many times what a start takes."""
 FAILED = rf"({STAMP} )?Failed to start (SMTP mock server|HTTP API)( on port: \d+)?: "
 """The one line, whose stamp takes memory too, up to the reason."""
 
 
 @contextmanager
 def limited(program: Sequence[str], limit: str, value: int, *flags: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The program with less of something, by its name in resource; it is gone afterwards."""
+    """The program with less of something, by its name in resource; it is gone afterwards.
+
+    It is killed once it has taken STUCK seconds of a processor.
+    """
     import resource  # only here: Windows has none
 
-    set_limit = partial(resource.setrlimit, getattr(resource, limit), (value, value))
+    def set_limits() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (STUCK, STUCK))
+        resource.setrlimit(getattr(resource, limit), (value, value))
+
     pipe = subprocess.PIPE
-    with subprocess.Popen([*program, *flags], cwd=ROOT, stdout=pipe, stderr=pipe, preexec_fn=set_limit) as process:
+    with subprocess.Popen([*program, *flags], cwd=ROOT, stdout=pipe, stderr=pipe, preexec_fn=set_limits) as process:
         try:
             yield process
         finally:
@@ -184,8 +192,8 @@ def test_a_server_that_lacks_descriptors_gives_back_those_that_it_took() -> None
 def without_memory(program: Sequence[str], *flags: str) -> list[str]:
     """What the program says with less and less address space, in one line each time, until it gets to say nothing."""
     said: list[str] = []
-    for power in count():
-        errors = starting_with(program, int(ENOUGH_MEMORY * 0.98**power), *flags)
+    for power in count(last_with_enough(program, *flags)):
+        errors = starting_with(program, address_space(power), *flags)
         if "Failed to start" not in errors:  # the interpreter, or PyInstaller's bootloader, cannot start itself
             assert not OURS.search(errors), errors
             break
@@ -194,13 +202,27 @@ def without_memory(program: Sequence[str], *flags: str) -> list[str]:
     return said
 
 
+def last_with_enough(program: Sequence[str], *flags: str) -> int:
+    """A power up to which it does not run short; it is one of the last, because before that all starts are alike."""
+    powers = range(0, 1000, 5)
+    return next(
+        power
+        for power, behind in pairwise(powers)
+        if not re.fullmatch(ENOUGH, starting_with(program, address_space(behind), *flags))
+    )
+
+
+def address_space(power: int) -> int:
+    """In bytes, each time a little less."""
+    return int(ENOUGH_MEMORY * 0.98**power)
+
+
 def starting_with(program: Sequence[str], size: int, *flags: str) -> str:
     """What the program says with so many bytes of address space; nothing where it gets stuck."""
     with limited(program, "RLIMIT_AS", size, "-port=99999", *flags) as process:
-        try:
-            errors = process.communicate(timeout=PATIENCE)[1].decode(errors="replace")
-        except subprocess.TimeoutExpired:  # an interpreter that cannot even keep an error tries so for ever
-            return ""
+        errors = process.communicate(timeout=PATIENCE)[1].decode(errors="replace")
+    if process.returncode == -signal.SIGKILL:  # an interpreter that cannot even keep an error tries so for ever
+        return ""
     assert process.returncode != 0
     assert process.returncode == 1 or "Failed to start" not in errors
     return errors
