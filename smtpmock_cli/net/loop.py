@@ -120,7 +120,7 @@ class Loop:
         """When this turn began, by ``clock``."""
         self.on_error = on_error or _raise
         self._write_log = write_log
-        self._sends: list[tuple[Callback, OnError]] = []
+        self._sends: deque[tuple[Callback, OnError]] = deque()
         self._idle: deque[tuple[Callback, OnError]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_count = 0
@@ -249,8 +249,9 @@ class Loop:
             self._work()
 
     def _send(self) -> None:
-        sends, self._sends = self._sends, []
-        for send, on_error in sends:
+        # Taken one by one, here and below: should an owner raise, too, the others keep their turn.
+        for _ in range(len(self._sends)):
+            send, on_error = self._sends.popleft()
             try:
                 send()
             except Exception as error:  # noqa: BLE001 - as above
@@ -275,11 +276,13 @@ class Loop:
         return min(max(0.0, self._timers[0][0] - self.clock()), _LONGEST_SLEEP)
 
     def _run_timers(self) -> None:
-        # First collected, then called: one that is armed meanwhile, even for now, has its next turn.
-        due: list[Timer] = []
-        while self._timers and self._timers[0][0] <= self.now:
-            due.append(heapq.heappop(self._timers)[2])
-        for timer in due:
+        # One that is armed meanwhile, even for now, has its turn in the next iteration.
+        armed_before = self._timer_count
+        while self._timers:
+            when, number, timer = self._timers[0]
+            if when > self.now or number > armed_before:
+                break
+            heapq.heappop(self._timers)
             if timer.callback is not None:
                 _call(*timer.take())
 

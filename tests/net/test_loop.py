@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -171,3 +171,32 @@ def test_the_log_is_written_before_what_a_turn_sends_and_after_it() -> None:
     loop.run()
     loop.close()
     assert order == ["log", "send", "log"]
+
+
+@pytest.mark.parametrize("way", ["call_later", "send_at_end", "call_from_thread", "call_idle"])
+def test_an_owner_that_raises_too_takes_nobodys_turn(way: str) -> None:
+    told: list[Exception] = []
+    called: list[str] = []
+    loop = Loop(on_error=told.append)
+
+    def register(callback: Callable[[], object], on_error: Callable[[Exception], None]) -> None:
+        if way == "call_later":
+            loop.call_later(0.0, callback, on_error)
+        else:
+            getattr(loop, way)(callback, on_error)
+
+    def fail() -> None:
+        raise ValueError
+
+    def fail_too(error: Exception) -> None:
+        raise MemoryError from error
+
+    register(fail, fail_too)
+    register(lambda: called.append(way), fail_too)
+    register(loop.stop, fail_too)
+    ending = loop.call_later(PATIENCE / 10, loop.stop)
+    loop.run()
+    ending.cancel()
+    loop.close()
+    assert [type(error) for error in told] == [MemoryError]
+    assert called == [way]
