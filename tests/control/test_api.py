@@ -19,7 +19,7 @@ from smtpmock_cli import Configuration, Server
 from smtpmock_cli.configuration import changeable
 from smtpmock_cli.control import http, json_pieces
 from smtpmock_cli.control.api import LONGEST_WAIT, MOST_AWAITED
-from tests.control.web import ask, raw, read_answer, read_chunks, send_for_ever, send_mail, send_mails
+from tests.control.web import ask, raw, read_answer, read_chunks, send_for_ever, send_mail, send_mails, standing_still
 from tests.helpers import BODY, ENVELOPE, HELO, MAIL, PATIENCE, RCPT, Client
 
 MESSAGES = "/smtpmock/messages"
@@ -252,7 +252,7 @@ def test_who_leaves_before_the_answer_takes_nothing(
 ) -> None:
     send_mails(server, 3)
     for _ in range(rounds):
-        with raw(server) as client:
+        with raw(server) as client, standing_still(server):
             client.send(asked + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
             leave(client)
     answer = ask(server, MESSAGES + "?count=3&timeout=20").json

@@ -6,7 +6,9 @@ import http.client
 import json
 import smtplib
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn
 
 from smtpmock_cli import Server
@@ -46,6 +48,23 @@ def ask(server: Server, path: str, method: str = "GET", body: Any = None, **head
 def raw(server: Server) -> Client:
     """A connection for bytes."""
     return Client(port(server), greeted=False)
+
+
+@contextmanager
+def standing_still(server: Server) -> Iterator[None]:
+    """The server does nothing meanwhile, however long a busy machine takes to let the client do something."""
+    stands, goes_on = threading.Event(), threading.Event()
+
+    def stand() -> None:
+        stands.set()
+        assert goes_on.wait(PATIENCE)
+
+    server._loop.call_from_thread(stand)
+    assert stands.wait(PATIENCE)
+    try:
+        yield
+    finally:
+        goes_on.set()
 
 
 def read_answer(client: Client) -> tuple[int, dict[str, str], bytes]:
