@@ -203,7 +203,7 @@ def ours() -> Counter[str]:
     return Counter(type(one).__name__ for one in objects if type(one).__name__ not in LASTING)
 
 
-LASTING = {"Timer", "Watch", "Path", "ActiveRule", "_Counter", "Reply", "Rules"}
+LASTING = {"Timer", "Watch", "Path", "ActiveRule", "_Counter", "Reply"}
 """What is kept for a while and leads to nothing else: the loop's, the recogniser's last lines, the rules' counters."""
 
 
