@@ -235,7 +235,7 @@ class Loop:
         for key, events in ready:
             watch: Watch = key.data
             if events & watch.events:
-                try:
+                try:  # Not: _call(), here and in _send(), because every command would pay for one more call.
                     watch.callback()
                 except Exception as error:  # noqa: BLE001 - whatever it is, it is the owner's to deal with
                     watch.on_error(error)
