@@ -68,37 +68,13 @@ def _found(wanted: list[Term]) -> set[int]:
     return found
 
 
-TOKENS = (
-    *(b"subject:", b"from:", b"to:", b"cc:", b"is:read", b"has:attachment", b'"', b" ", b"-", b"!", b":", b"\n", b","),
-    *(
-        "🎉".encode(),
-        "€".encode(),
-        b"hi",
-        b"ann",
-        b"!!!",
-        b"()",
-        b"<",
-        b"tag:",
-        b"\t",
-        b"\xff",
-        b"is:tagged",
-        b"before:",
-    ),
-)
+_WORDS = ("🎉", "€", "hi", "ann", "!!!", "()", "<", ",", "-", "!", ":", '"', " ", "\t", "\n")
+_FILTERS = ("subject:", "from:", "to:", "cc:", "is:read", "is:tagged", "has:attachment", "tag:", "before:")
+TOKENS = (*(token.encode() for token in (*_WORDS, *_FILTERS)), b"\xff")
+QUERIES = ("hi", "subject:🎉 from:ann", '"cc:"', '"!!!"', "€", 'subject:"a b" -to:x', "is:unread", '""', "-", '"')
 
 
 def seeds() -> Iterator[bytes]:
-    for query in (
-        "hi",
-        "subject:🎉 from:ann",
-        '"cc:"',
-        '"!!!"',
-        "€",
-        'subject:"a b" -to:x',
-        "is:unread",
-        '""',
-        "-",
-        '"',
-    ):
+    for query in QUERIES:
         yield query.encode()
         yield f"{query}\nfrom:ann".encode()

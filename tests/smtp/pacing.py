@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TypeVar
 
+import pytest
+
 from smtpmock_cli.smtp import contents, decision, grams, index, rules, selection
 from smtpmock_cli.smtp.decision import Decision
+from smtpmock_cli.smtp.grams import Grams
 from smtpmock_cli.smtp.rules import Decided, FiredRule
 
 T = TypeVar("T")
@@ -52,6 +55,19 @@ def made(decided: Decided) -> FiredRule | None:
     while not decided.step():
         pass
     return decided.fired
+
+
+def slices_looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Where the slices begin that are looked at from now on."""
+    looked_at: list[int] = []
+    near = Grams.near
+
+    def counting(self: Grams, data: bytes, at: int) -> list[bytes]:
+        looked_at.append(at)
+        return near(self, data, at)
+
+    monkeypatch.setattr(Grams, "near", counting)
+    return looked_at
 
 
 def _set(values: Iterable[tuple[ModuleType, dict[str, int]]]) -> None:

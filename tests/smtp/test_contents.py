@@ -13,7 +13,7 @@ from smtpmock_cli.smtp.contents import Texts
 from smtpmock_cli.smtp.decision import STEP
 from smtpmock_cli.smtp.grams import SLICE, Grams, common
 
-from .pacing import done, in_steps
+from .pacing import done, in_steps, slices_looked_at
 
 THOUSANDS = 3000
 ALIKE = [
@@ -97,14 +97,7 @@ def test_what_texts_have_in_common_is_not_what_they_are_known_by(texts: list[byt
 
 def test_a_few_are_looked_for_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rule that fires ends it all, so that no pass over the body is worth it before."""
-    passes: list[int] = []
-    near = Grams.near
-
-    def counting(self: Grams, data: bytes, at: int) -> list[bytes]:
-        passes.append(at)
-        return near(self, data, at)
-
-    monkeypatch.setattr(Grams, "near", counting)
+    passes = slices_looked_at(monkeypatch)
     body = b"." * SLICE + ALIKE[2]
     search = Texts(ALIKE).search(body)
     assert [done(search.holds(text)) for text in ALIKE[:4]] == [False, False, True, False]

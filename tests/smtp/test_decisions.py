@@ -17,13 +17,12 @@ from smtpmock_cli.sessions import command_table
 from smtpmock_cli.smtp import events, grams, index, selection
 from smtpmock_cli.smtp.decision import STEP, Decision, Pace
 from smtpmock_cli.smtp.dialogue import State
-from smtpmock_cli.smtp.grams import Grams
 from smtpmock_cli.smtp.rules import Rules
 from smtpmock_cli.smtp.session import Session
 from tests.helpers import BODY, ENVELOPE, HELO, MAIL, RCPT, TRANSACTION, Played, pull
 from tests.linear.steps import bytecodes
 
-from .pacing import in_steps, made
+from .pacing import in_steps, made, slices_looked_at
 
 BUSY = "451 4.7.1 Try again"
 THOUSANDS = 10_000
@@ -336,18 +335,6 @@ def test_a_step_looks_at_little_of_a_body(monkeypatch: pytest.MonkeyPatch) -> No
         assert max(round_of(sessions) for _ in range(8)) <= most
         for session in sessions:
             session.end()
-
-
-def slices_looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    looked_at: list[int] = []
-    near = Grams.near
-
-    def counting(self: Grams, data: bytes, at: int) -> list[bytes]:
-        looked_at.append(at)
-        return near(self, data, at)
-
-    monkeypatch.setattr(Grams, "near", counting)
-    return looked_at
 
 
 @pytest.mark.parametrize("several", [1, 100])

@@ -13,7 +13,7 @@ from tests.helpers import HELO, MAIL, RCPT
 from . import descriptors
 from .crowd import Ask, Crowd, Part
 from .figures import Figure, at_least, reply_times
-from .parts import GREETING, HELLO, OK, QUIT
+from .parts import GREETING, OK, QUIT, noops
 
 SESSIONS, QUICK_SESSIONS = 1_000, 100
 LONGEST, QUICK_LONGEST = 30, 5
@@ -83,14 +83,4 @@ def _undelayed(longest: int, taken: list[float]) -> Iterator[Part]:
     """Sessions that go on at their pace for as long as those with a delay do."""
     asks = round((ARRIVAL + longest / 10 * len(_DELAYED)) / PACE)
     for number in range(UNDELAYED):
-        yield _undelayed_part(number / UNDELAYED * PACE, asks, taken)
-
-
-def _undelayed_part(begin: float, asks: int, taken: list[float]) -> Part:
-    yield GREETING
-    yield HELLO
-    at = time.perf_counter() + begin
-    for number in range(asks):
-        seconds = yield Ask(b"NOOP\r\n", (OK,), at + number * PACE)
-        taken.append(seconds)
-    yield QUIT
+        yield noops(number / UNDELAYED * PACE, asks, PACE, taken)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from tests.helpers import BODY, HELO, MAIL, RCPT
 
 from .crowd import Ask, Part
@@ -30,6 +32,17 @@ def sender(messages: int, taken: list[float]) -> Part:
         for ask in _TRANSACTION:
             seconds = yield ask
             taken.append(seconds)
+    yield QUIT
+
+
+def noops(begin: float, count: int, pace: float, taken: list[float]) -> Part:
+    """NOOP ``count`` times, ``pace`` seconds apart, after ``begin`` seconds; each reply's time goes into ``taken``."""
+    yield GREETING
+    yield HELLO
+    at = time.perf_counter() + begin
+    for number in range(count):
+        seconds = yield Ask(b"NOOP\r\n", (OK,), at + number * pace)
+        taken.append(seconds)
     yield QUIT
 
 

@@ -15,7 +15,7 @@ from tests.helpers import Client
 
 from .crowd import Ask, Crowd, Part
 from .figures import NOISE, Figure, at_least, at_most, reply_times
-from .parts import GREETING, HELLO, OK, QUIT
+from .parts import GREETING, HELLO, OK, QUIT, noops
 
 TEXTS, GLOBS = 3_000, 10_000
 _LINE = b"Order 12345 of 2024-11-26: 17 pieces at 3.99 each, 5 of 6 were sent, 1 is missing\r\n"
@@ -63,13 +63,13 @@ def _ruled(rules: Iterable[str]) -> Iterator[Peer]:
 
 def _texts(*, quick: bool) -> list[Figure]:
     load = f"{TEXTS:,} rules with contains"
-    noops: list[float] = []
+    taken: list[float] = []
     with _ruled(
         _RULE.format(on="message", key="contains", value=f"{number} of them") for number in range(TEXTS)
     ) as peer:
         with Client(peer.port) as client:
             mails = [_answered(client, SMALL) for _ in range(QUICK_MAILS if quick else MAILS)]
-        count = _beside(peer, QUICK_NOOPS if quick else NOOPS, noops)
+        count = _beside(peer, QUICK_NOOPS if quick else NOOPS, taken)
     beside = f"{load}, mails of {len(LARGE) / 1e6:.0f} MB"
     return [
         reply_times(
@@ -80,8 +80,8 @@ def _texts(*, quick: bool) -> list[Figure]:
             MAIL_AT_MOST,
             quick=quick,
         ),
-        reply_times(beside, f"NOOPs of {OTHERS} others", noops, "p99", NOOP_AT_MOST, quick=quick),
-        reply_times(beside, f"NOOPs of {OTHERS} others", noops, "max", ANY_NOOP_AT_MOST, quick=quick),
+        reply_times(beside, f"NOOPs of {OTHERS} others", taken, "p99", NOOP_AT_MOST, quick=quick),
+        reply_times(beside, f"NOOPs of {OTHERS} others", taken, "max", ANY_NOOP_AT_MOST, quick=quick),
         at_least(beside, "mails meanwhile", count, 1),
     ]
 
@@ -97,13 +97,13 @@ def _answered(client: Client, body: bytes) -> float:
     return time.perf_counter() - begun
 
 
-def _beside(peer: Peer, noops: int, taken: list[float]) -> int:
+def _beside(peer: Peer, count: int, taken: list[float]) -> int:
     """Others, beside one who sends large mails for as long as they do; how many these were."""
     stop = Event()
     with ThreadPoolExecutor(1) as pool:
         mails = pool.submit(_send_until, peer, stop)
         try:
-            parts = (_other(number / OTHERS * PACE, noops, taken) for number in range(OTHERS))
+            parts = (noops(number / OTHERS * PACE, count, PACE, taken) for number in range(OTHERS))
             Crowd(peer.port, parts).play(LOAD_LIMIT)
         finally:
             stop.set()
@@ -117,15 +117,6 @@ def _send_until(peer: Peer, stop: Event) -> int:
             _answered(client, LARGE)
             count += 1
     return count
-
-
-def _other(begin: float, noops: int, taken: list[float]) -> Part:
-    yield GREETING
-    at = time.perf_counter() + begin
-    for number in range(noops):
-        seconds = yield Ask(b"NOOP\r\n", (OK,), at + number * PACE)
-        taken.append(seconds)
-    yield QUIT
 
 
 def _commands(kind: str, *, quick: bool) -> list[Figure]:
