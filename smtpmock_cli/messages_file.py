@@ -3,7 +3,8 @@
     a file           opened for each record; one that fails is taken back or fenced off, and counted as missing
     a named pipe     held open while somebody reads it; what its reader does not take waits, as what comes while
                      there is no reader does
-    a stream of the log's, as /dev/stdout is: written by the log, in order with its lines
+    a stream of the log's, as /dev/stderr is: written by the log, in order with its lines
+    stdout           the log goes to stderr instead, so that whatever reads stdout gets JSON only
 
 Invariants: a record is one line, whose line feed comes last; no other record suffers from one that could not be
 written; no reader is waited for; what is missing is said on stderr, with or without a log.
@@ -113,13 +114,13 @@ class MessagesFile:
         try:
             return os.open(self._path, _APPEND, 0o666)
         except OSError as error:
+            if (own := _own_stream(self._path)) >= 0:
+                return own
             if error.errno != errno.ENXIO:
                 raise
             mode = os.stat(self._path).st_mode  # noqa: PTH116
             if stat.S_ISFIFO(mode):
                 return -1
-            if stat.S_ISSOCK(mode):
-                return _own_socket(self._path, error)
             raise
 
     def _write_to_pipe(self, fd: int, line: bytes) -> None:
@@ -317,6 +318,15 @@ class _Pipe(Stream):
         return b""
 
 
+def is_stdout(path: str) -> bool:
+    """Whether the path leads to the same file as standard output, as /dev/stdout does."""
+    try:
+        stdout = identity(os.fstat(sys.stdout.fileno()))
+    except (AttributeError, OSError, ValueError):  # closed, or a caller's own stream without a descriptor
+        return False
+    return stdout is not None and stdout == _identity_of(path)
+
+
 def _missing(count: int) -> str:
     return f"{count} {'message is' if count == 1 else 'messages are'} missing"
 
@@ -324,22 +334,22 @@ def _missing(count: int) -> str:
 def _identity_of(path: str) -> tuple[int, int] | None:
     """Which file the path leads to; None where it leads nowhere."""
     try:
-        status = os.stat(path)  # noqa: PTH116
-    except OSError:
+        return identity(os.stat(path))  # noqa: PTH116
+    except (OSError, ValueError):  # ValueError: a NUL in the path
         return None
-    return status.st_dev, status.st_ino
 
 
-def _own_socket(path: str, error: OSError) -> int:
-    """A descriptor for the socket that this process has as stdout or stderr, as /dev/stdout may be; none can be opened.
+def _own_stream(path: str) -> int:
+    """A new descriptor for this process's stdout or stderr where the path leads to it, as /dev/stdout does; else -1.
 
-    :raises OSError: it is another socket.
+    For one that can't be opened: a socket, or a pipe of the user who started this process as another one.
     """
+    file = _identity_of(path)
     for fd in (1, 2):
         with suppress(OSError):
-            if os.path.samestat(os.fstat(fd), os.stat(path)):  # noqa: PTH116
+            if file is not None and identity(os.fstat(fd)) == file:
                 return os.dup(fd)
-    raise error
+    return -1
 
 
 def _ends_within_line(path: str) -> bool:

@@ -152,8 +152,7 @@ class Sessions:
         self._rules = self._rules_at_work(configuration)
         for session in self._playing:
             session.reconfigure(self._table, self._timeout, self._script(session.id, session.client_address))
-        out, err = (sys.stdout, sys.stderr) if configuration.log_to_stdout else (None, None)
-        self._log.direct(out, err, activity=configuration.log_server_activity)
+        self._log.direct(*_log_streams(configuration), activity=configuration.log_server_activity)
 
     @property
     def rules_fired(self) -> list[int]:
@@ -219,3 +218,15 @@ class Sessions:
     def _connection_ended(self, connection: Connection) -> None:
         self._connections.discard(connection)
         self._tell_connection_ended()
+
+
+def _log_streams(configuration: Configuration) -> tuple[Any, Any]:
+    """The streams for activity and for errors: stdout, except where it carries the messages, and stderr."""
+    if not configuration.log_to_stdout:
+        return None, None
+    if configuration.messages_file:
+        from .messages_file import is_stdout  # only here: loaded with the file
+
+        if is_stdout(configuration.messages_file):
+            return sys.stderr, sys.stderr
+    return sys.stdout, sys.stderr

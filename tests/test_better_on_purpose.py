@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from smtpmock_cli.smtp.transaction import RECIPIENT_LIMIT
 from tests.faults.observed import MARGIN, a_second_passes, assert_serves, peer, wait_for_exit
 from tests.faults.test_start import limited
 from tests.frozen.processes import linux
-from tests.helpers import ENVELOPE, PATIENCE, PROGRAM, RCPT, ROOT, Client, Daemon, daemon, play
+from tests.helpers import ENVELOPE, PATIENCE, PROGRAM, RCPT, ROOT, Client, Daemon, daemon, log_texts, play
 from tests.soak import procfs
 from tests.test_cli import (
     FORCED,
@@ -281,6 +282,21 @@ def test_log_on_a_full_disk() -> None:
         pytest.skip("this system has no /dev/full")
     with FULL.open("wb", buffering=0) as full, Daemon(stdout=full) as running, connected(running.port):
         wait_for_error(running, "ERROR: write stdout: no space left on device")
+
+
+@row("`-log` where `-messagesFile` and stdout are the same file (`/dev/stdout`)")
+@posix
+def test_messages_on_stdout() -> None:
+    with Daemon("-messagesFile=/dev/stdout") as running:
+        assert running.process.stdout is not None
+        with connected(running.port) as client:
+            client.send(b"QUIT\r\n")
+            client.rest()
+        assert json.loads(running.process.stdout.readline())["quit_sent"]
+        running.signal(signal.SIGTERM)
+        out, err = running.process.communicate(timeout=PATIENCE)
+    assert out == b""
+    assert "INFO: SMTP session finished" in log_texts(err)
 
 
 @row("messages of the binary")

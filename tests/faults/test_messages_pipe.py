@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ import pytest
 from smtpmock_cli import Configuration, Server, messages_file
 from tests.control.web import send_mails
 from tests.frozen.processes import linux
-from tests.helpers import ENVELOPE, Daemon, daemon, log_texts
+from tests.helpers import ENVELOPE, PROGRAM, Daemon, daemon, log_texts
 from tests.soak import procfs
 from tests.test_cli import connected, posix, run
 from tests.test_files import records
@@ -293,9 +294,9 @@ def test_a_file_that_is_a_pipe_meanwhile(tmp_path: Path) -> None:
 
 
 @contextmanager
-def spawned(stdout: int, *flags: str) -> Iterator[Daemon]:
+def spawned(stdout: int, *flags: str, **options: Any) -> Iterator[Daemon]:
     """A daemon whose stdout only this test reads; it writes its messages there."""
-    with Daemon("-messagesFile=/dev/stdout", *flags, stdout=stdout) as running:
+    with Daemon("-messagesFile=/dev/stdout", *flags, stdout=stdout, **options) as running:
         with connected(running.port) as client:
             client.send(b"QUIT\r\n")
             client.rest()
@@ -313,56 +314,66 @@ def lines_until_end(fd: int) -> list[bytes]:
     return lines
 
 
-def ids_among(lines: list[bytes]) -> list[int]:
-    """Those of the records; all else has to be whole lines of the log."""
-    logged = [line.decode() for line in lines if not line.startswith(b"{")]
-    assert [line for line in logged if not LINE.fullmatch(line)] == []
-    return [json.loads(line)["id"] for line in lines if line.startswith(b"{")]
+def stopped(running: Daemon, fd: int) -> tuple[list[int], list[str]]:
+    """The ids of the messages on stdout, which carries nothing else, and the log on stderr."""
+    running.signal(signal.SIGTERM)
+    lines = lines_until_end(fd)
+    assert running.process.wait(MARGIN) == 0
+    assert running.process.stderr is not None
+    return [json.loads(line)["id"] for line in lines], log_texts(running.process.stderr.read())
 
 
-@pytest.mark.parametrize("log", [False, True])
+with_and_without_log = pytest.mark.parametrize("log", [False, True])
+
+
+@with_and_without_log
 def test_stdout_that_is_a_pipe(log: bool) -> None:
-    """Which the log writes to as well: no line comes into the middle of another, however slow the reader."""
+    """However slow its reader."""
     reader, writer = os.pipe()
     with spawned(writer, f"-log={log}") as running:
         os.close(writer)
         send(running, LARGE, b"three\r\n", LARGE[:200_000] + b"\r\n")
-        running.signal(signal.SIGTERM)
-        lines = lines_until_end(reader)
-        assert running.process.wait(MARGIN) == 0
+        ids, logged = stopped(running, reader)
     os.close(reader)
-    assert ids_among(lines) == [1, 2, 3, 4]
-    assert (len(lines) > 4) == log
+    assert ids == [1, 2, 3, 4]
+    assert ("INFO: SMTP mock server was stopped successfully" in logged) == log
 
 
-@pytest.mark.parametrize("log", [False, True])
+@with_and_without_log
 def test_stdout_that_is_a_file(tmp_path: Path, log: bool) -> None:
-    """Not opened for appending: neither writes over the other."""
+    """Not opened for appending, as with the shell's ``>``."""
     path = tmp_path / "out"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT)
     with spawned(fd, f"-log={log}") as running:
         os.close(fd)
         send(running, b"two\r\n", b"three\r\n")
-        assert stop(running) == []
-    lines = path.read_bytes().splitlines()
-    assert ids_among(lines) == [1, 2, 3]
-    assert (len(lines) > 3) == log
+        assert any("SMTP session finished" in line for line in stop(running)) == log
+    assert [json.loads(line)["id"] for line in path.read_bytes().splitlines()] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("log", [False, True])
+@with_and_without_log
+def test_stdout_that_is_a_file_called_by_its_own_name(tmp_path: Path, log: bool) -> None:
+    path = tmp_path / "out"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+    with spawned(fd, f"-messagesFile={path}", f"-log={log}") as running:
+        os.close(fd)
+        assert any("SMTP session finished" in line for line in stop(running)) == log
+    assert [json.loads(line)["id"] for line in path.read_bytes().splitlines()] == [1]
+
+
+@with_and_without_log
 def test_stdout_that_is_a_socket(log: bool) -> None:
     """As Node has it for the programs that it starts; none of that kind can be opened."""
     ours, theirs = socket.socketpair()
     with ours, spawned(theirs.fileno(), f"-log={log}") as running:
         theirs.close()
         send(running, LARGE, b"three\r\n")
-        running.signal(signal.SIGTERM)
-        lines = lines_until_end(ours.fileno())
-        assert running.process.wait(MARGIN) == 0
-    assert ids_among(lines) == [1, 2, 3]
+        ids, logged = stopped(running, ours.fileno())
+    assert ids == [1, 2, 3]
+    assert any("SMTP session finished" in line for line in logged) == log
 
 
-@pytest.mark.parametrize("log", [False, True])
+@with_and_without_log
 def test_stdout_that_is_a_terminal(log: bool) -> None:
     import tty  # only here: Windows has none
 
@@ -371,11 +382,52 @@ def test_stdout_that_is_a_terminal(log: bool) -> None:
     with spawned(theirs, f"-log={log}") as running:
         os.close(theirs)
         send(running, LARGE[-300_002:], b"three\r\n")
-        running.signal(signal.SIGTERM)
-        lines = lines_until_end(user)
-        assert running.process.wait(MARGIN) == 0
+        ids, logged = stopped(running, user)
     os.close(user)
-    assert ids_among(lines) == [1, 2, 3]
+    assert ids == [1, 2, 3]
+    assert any("SMTP session finished" in line for line in logged) == log
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs root, to give a pipe to another user")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv (Debian's util-linux)")
+@with_and_without_log
+def test_stdout_of_another_user(log: bool) -> None:
+    """As a container's engine may pass it to an unprivileged program, which can write to it but not open it."""
+    unprivileged = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    reader, writer = os.pipe()
+    os.fchown(writer, 65534, 65534)
+    with spawned(writer, f"-log={log}", program=[*unprivileged, *PROGRAM]) as running:
+        os.close(writer)
+        send(running, LARGE, b"three\r\n")
+        ids, logged = stopped(running, reader)
+    os.close(reader)
+    assert ids == [1, 2, 3]
+    assert any("SMTP session finished" in line for line in logged) == log
+
+
+def test_stdout_and_stderr_that_are_one_pipe() -> None:
+    """Messages and log come in one stream, as ``docker logs`` shows them: whole lines of each."""
+    reader, writer = os.pipe()
+    with spawned(writer, stderr=writer) as running:
+        os.close(writer)
+        send(running, LARGE, b"three\r\n")
+        running.signal(signal.SIGTERM)
+        lines = lines_until_end(reader)
+        assert running.process.wait(MARGIN) == 0
+    os.close(reader)
+    logged = [line.decode() for line in lines if not line.startswith(b"{")]
+    assert [line for line in logged if not LINE.fullmatch(line)] == []
+    assert logged
+    assert [json.loads(line)["id"] for line in lines if line.startswith(b"{")] == [1, 2, 3]
+
+
+def test_a_log_that_is_not_the_messages_file_stays_on_stdout(tmp_path: Path) -> None:
+    with daemon(f"-messagesFile={tmp_path}/messages") as running:
+        send(running, b"one\r\n")
+        running.signal(signal.SIGTERM)
+        code, logged, errors = running.finish()
+    assert (code, errors) == (0, [])
+    assert "INFO: SMTP session finished" in logged
 
 
 def test_stdout_that_nobody_reads_any_more() -> None:
