@@ -3,7 +3,7 @@
 #
 #     curl -sL https://raw.githubusercontent.com/smtpmock/smtpmock/main/script/download.sh | sh
 #
-# The variable VERSION chooses a release (2.6.0 or v2.6.0; the latest otherwise), and SMTPMOCK_URL a mirror
+# The variable VERSION chooses a release (2.7.0 or v2.6.0; the latest otherwise), and SMTPMOCK_URL a mirror
 # that is laid out like GitHub's releases. An older smtpmock here is replaced; whatever fails, it stays.
 #
 # All is in functions and the last line calls them, so that half a download of this script does nothing.
@@ -67,7 +67,7 @@ choose_release() {
     release=${VERSION:-latest}
     case ${release#v} in
     latest) url=$url/latest/download ;;
-    *[!0-9A-Za-z.+-]*) fail "VERSION is '$release', which is no version such as 2.6.0" ;;
+    *[!0-9A-Za-z.+-]*) fail "VERSION is '$release', which is no version such as 2.7.0" ;;
     *) url=$url/download/v${release#v} ;;
     esac
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = "2.6.0"
+VERSION = "2.7.0"
 
 
 def build() -> tuple[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from smtpmock_cli import Configuration
+from smtpmock_cli.version import VERSION
 from tests.helpers import (
     HELO,
     PATIENCE,
@@ -61,7 +62,7 @@ def test_command_line(case: dict[str, Any]) -> None:
 def pattern(recorded: str, port: str) -> str:
     """A recorded output as a pattern, the first line of the usage text standing for the rest."""
     text = re.escape(recorded.replace("BUSY", port)).replace("STAMP", STAMP)
-    text = text.replace(f"ERROR:\\ {STAMP}", f"ERROR:\\ {LOG_STAMP}").replace("VERSION", r"2\.6\.0")
+    text = text.replace(f"ERROR:\\ {STAMP}", f"ERROR:\\ {LOG_STAMP}").replace("VERSION", re.escape(VERSION))
     text = text.replace("COMMIT", r"\S+").replace("BUILT", r"\S+")
     return re.sub(r"<USAGE>\\\n", lambda _: r"Usage: smtpmock \[flags\]\n(?s:.*)\n", text)
 
