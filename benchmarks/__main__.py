@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 import click
 
-from . import http_side, memory, recognisers, report, rules_side, startup, throughput
+from . import http_side, memory, recognisers, replicas, report, rules_side, startup, throughput
 from .processes import end_on_sigterm
 
 PARTS = {
     "throughput": throughput.measure,
     "http": http_side.measure,
     "rules": rules_side.measure,
+    "replicas": replicas.measure,
     "memory": memory.measure,
     "recognisers": recognisers.measure,
     "startup": startup.measure,

@@ -144,6 +144,13 @@ def _of_postfix(name: str) -> Tool:
     return tool
 
 
+def kubectl() -> Tool:
+    """Kubernetes' client, of which ``kubectl kustomize`` needs no cluster."""
+    found = shutil.which("kubectl")
+    program = found or str(_unpacked("kubernetes-client", "kubectl") / "usr/bin/kubectl")
+    return Tool([program], dict(os.environ))
+
+
 def exim() -> Tool:
     """Exim, whose user is this one, or nobody for root; it has to be told its configuration."""
     if shutil.which("dpkg-deb") is None:

@@ -1,0 +1,72 @@
+"""packaging/kubernetes, rendered as ``kubectl apply -k`` does, against Kubernetes' schemas and the program."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from functools import cache
+from typing import Any
+
+import kubernetes_validate
+import pytest
+from ruamel.yaml import YAML
+
+from smtpmock_cli.version import VERSION
+from tests.e2e.tools import Tool, ToolMissing, kubectl
+from tests.helpers import PATIENCE, ROOT
+
+FOLDER = ROOT / "packaging/kubernetes"
+OLDEST = "1.25"
+"""The oldest Kubernetes that is tried; the newest is the newest that the validator knows."""
+
+
+@cache
+def rendered() -> list[dict[str, Any]]:
+    try:
+        tool: Tool = kubectl()
+    except ToolMissing as missing:
+        pytest.skip(str(missing))
+    command = [*tool.argv, "kustomize", str(FOLDER)]
+    done = subprocess.run(command, env=tool.env, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (0, "")
+    return list(YAML(typ="safe", pure=True).load_all(done.stdout))
+
+
+def one(kind: str, name: str = "smtpmock") -> dict[str, Any]:
+    (found,) = [each for each in rendered() if (each["kind"], each["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def container() -> dict[str, Any]:
+    (only,) = one("Deployment")["spec"]["template"]["spec"]["containers"]
+    return dict(only)
+
+
+@pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
+def test_schema(version: str) -> None:
+    assert len(rendered()) == 3
+    for resource in rendered():
+        kubernetes_validate.validate(json.loads(json.dumps(resource)), version, strict=True)
+
+
+@pytest.mark.parametrize("name", ["smtpmock", "smtpmock-replicas"])
+def test_services_lead_to_the_replicas(name: str) -> None:
+    service, pods = one("Service", name)["spec"], one("Deployment")["spec"]["template"]
+    assert service["selector"].items() <= pods["metadata"]["labels"].items()
+    ports = {port["name"] for port in container()["ports"]}
+    assert {port["targetPort"] for port in service["ports"]} <= ports
+
+
+def test_the_image_is_this_version() -> None:
+    assert container()["image"] == f"smtpmock/smtpmock:{VERSION}"
+
+
+def test_unprivileged() -> None:
+    pod = one("Deployment")["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["enableServiceLinks"] is False
+    assert container()["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
