@@ -17,13 +17,18 @@ import time
 import zipfile
 from pathlib import Path
 
+import linux
+
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
+FILES = DIST / "smtpmock-files"
 STAMP = ROOT / "build" / "stamp"
 PROCESSORS = {"amd64": "x86_64", "x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 
 
 def main() -> None:
+    if sys.platform == "linux" and (obstacle := linux.obstacle()):
+        sys.exit(obstacle)
     epoch = os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--format=%ct") or "0"
     write_stamp(int(epoch))
     freeze(epoch)
@@ -65,11 +70,18 @@ def freeze(epoch: str) -> None:
         },
         check=True,
     )
-    # PyInstaller collects into a folder of the program's name; the program and its folder go beside each other.
-    collected = DIST / "collected"
-    for path in sorted(collected.iterdir()):
-        path.rename(DIST / path.name)
-    collected.rmdir()
+    put_in_place(DIST / "collected")
+
+
+def put_in_place(collected: Path) -> None:
+    """The program and its folder go beside each other."""
+    if sys.platform == "linux":
+        collected.rename(FILES)
+        linux.complete(DIST / "smtpmock", FILES)
+    else:
+        for path in sorted(collected.iterdir()):
+            path.rename(DIST / path.name)
+        collected.rmdir()
 
 
 def program_files() -> list[Path]:

@@ -34,7 +34,13 @@ def obstacle() -> str:
     shared = [sysconfig.get_config_var(name) for name in ("Py_ENABLE_SHARED", "PYTHONFRAMEWORK")]
     if sys.platform != "win32" and not any(shared) and not any(Path(sys.base_prefix, "lib").glob("libpython*.*")):
         return f"PyInstaller needs a Python with a shared library; {sys.base_prefix} has none"
-    return ""
+    return want_of_launcher() if sys.platform == "linux" else ""
+
+
+def want_of_launcher() -> str:
+    """What script/build would say that it misses to compile the launcher, or nothing."""
+    command = [sys.executable, str(ROOT / "packaging" / "linux.py")]
+    return subprocess.run(command, capture_output=True, text=True, timeout=BUILD_LIMIT, check=True).stdout
 
 
 def outdated() -> str:

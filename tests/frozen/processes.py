@@ -19,9 +19,9 @@ from tests.helpers import PATIENCE, ROOT, Daemon
 linux = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in Linux's /proc")
 
 
-def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(program: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
+        [program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False, **options
     )
 
 
