@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import click
 
+from tests import environment
+
 from . import http_side, memory, recognisers, replicas, report, rules_side, startup, throughput
 from .processes import end_on_sigterm
 
@@ -33,6 +35,7 @@ PARTS = {
 )
 def main(parts: Sequence[str], quick: bool, rounds: int) -> None:
     end_on_sigterm()
+    environment.clear_settings()
     report.machine(", a quick run" if quick else "")
     done = [PARTS[part](quick=quick, rounds=rounds) for part in parts or PARTS]
     sys.exit(0 if all(done) else 1)

@@ -1,4 +1,4 @@
-"""The command: flags → Configuration → Server → exit code."""
+"""The command: flags and environment → Configuration → Server → exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 
 from .configuration import Configuration
 from .errors import ConfigurationError, ServerStartError, reason
-from .flags import GoCommand, HelpRequested, in_flags, in_utf8
+from .flags import GoCommand, HelpRequested, VariableError, in_utf8, refusal
 from .log import stamp
 from .server import Server
 from .version import VERSION, build
@@ -23,16 +23,19 @@ START_ERROR = 1
 
 
 def prepare(arguments: list[str]) -> Server | int:
-    """Read the command line; returns the server that it asks for, or the exit code where it asks for none."""
+    """Read the command line and the environment; returns the server that they ask for, or else the exit code."""
     command = GoCommand("smtpmock", _run)
     try:
         prepared: Server | int = command.main(arguments, prog_name="smtpmock", standalone_mode=False)
     except HelpRequested:
         _complain(_usage(command))
         return 0
-    except (click.UsageError, ConfigurationError) as error:
-        fault = error.message if isinstance(error, click.UsageError) else in_flags(str(error))
-        _complain(f"{fault}\n{_usage(command)}")
+    except VariableError as error:
+        # Not: with the usage, which is about the command line, and would hide the one line in a container's log.
+        _complain(error.message)
+        return USAGE_ERROR
+    except click.UsageError as error:
+        _complain(f"{error.message}\n{_usage(command)}")
         return USAGE_ERROR
     return prepared
 
@@ -54,7 +57,11 @@ def _run(*, words: list[str], version: bool, **values: Any) -> Server | int:
         return _print_version()
     if words:
         raise click.UsageError(f"unexpected argument: {in_utf8(words[0])}")
-    return Server(Configuration(**values), keep_messages=False)
+    try:
+        configuration = Configuration(**values)
+    except ConfigurationError as error:
+        raise refusal(click.get_current_context(), error) from None
+    return Server(configuration, keep_messages=False)
 
 
 def _print_version() -> int:

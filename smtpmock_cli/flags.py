@@ -4,6 +4,9 @@ Invariants: the first thing wrong on the line, from the left, is what is reporte
 Go's flag package; ``-h`` counts only if nothing before it is wrong; flags end at the first word that
 is none, and at ``--``; an empty argument where a flag or a word could be means nothing. Errors repeat an
 argument's bytes as they came, whatever the locale.
+
+A flag that is not on the line is read from the environment, if its variable is set to anything but nothing or a
+service link. The environment is read once the line is known to be right, and not for ``-v``.
 """
 
 from __future__ import annotations
@@ -14,11 +17,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from click.formatting import wrap_text
 
 from .configuration import Configuration
 from .errors import ConfigurationError
-from .settings import RULES, SERVER, Setting
+from .settings import PREFIX, RULES, SERVER, Setting
 
 _WIDTH = 80
 _BOOLEANS = {"1": True, "t": True, "T": True, "TRUE": True, "true": True, "True": True} | {
@@ -26,10 +30,16 @@ _BOOLEANS = {"1": True, "t": True, "T": True, "TRUE": True, "true": True, "True"
 }  # fmt: skip
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r"}
 _ESCAPES |= {"\t": "\\t", "\v": "\\v"}
+_LINKS = ("tcp://", "udp://", "sctp://")
+"""Service links: what Docker and Kubernetes set in other containers, as ``SMTPMOCK_PORT`` for one called smtpmock."""
 
 
 class HelpRequested(Exception):  # noqa: N818 - it is not an error
     """``-h`` or ``-help``."""
+
+
+class VariableError(click.UsageError):
+    """A variable has a wrong value, or one that conflicts with others; the text names it and what it takes."""
 
 
 class GoType(click.ParamType[Any]):
@@ -38,11 +48,18 @@ class GoType(click.ParamType[Any]):
     kind = ""
     secret = False
 
-    def fail_go(self, value: str, param: click.Parameter | None, reason: str) -> Any:
-        """Refuse a value as Go does."""
+    def fail_go(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None, reason: str, expected: str = ""
+    ) -> Any:
+        """Refuse a value as Go does.
+
+        :param expected: what it should have been, for a variable; the reason says so otherwise.
+        """
+        invalid = f"invalid {self.kind}value " + ("" if self.secret else f"{quote(value)} ")
+        if isinstance(param, GoOption) and ctx is not None and param.is_from_environment(ctx):
+            raise VariableError(f"{invalid}for variable {param.envvar}: {expected or reason}")
         flag = param.opts[0] if param is not None else ""
-        shown = "" if self.secret else f"{quote(value)} "
-        raise click.UsageError(f"invalid {self.kind}value {shown}for {self.label(flag)}: {reason}")
+        raise click.UsageError(f"{invalid}for {self.label(flag)}: {reason}")
 
     def label(self, flag: str) -> str:
         return f"flag {flag}"
@@ -59,7 +76,7 @@ class GoText(GoType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         fault = self._fault(value)
-        return self.fail_go(value, param, fault) if fault else value
+        return self.fail_go(value, param, ctx, fault) if fault else value
 
 
 class GoList(GoText):
@@ -72,7 +89,7 @@ class GoList(GoText):
             return value
         texts = tuple(value.split(",")) if value else ()
         fault = self._fault(texts)
-        return self.fail_go(value, param, fault) if fault else texts
+        return self.fail_go(value, param, ctx, fault) if fault else texts
 
 
 class GoBool(GoType):
@@ -85,7 +102,9 @@ class GoBool(GoType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, bool):
             return value
-        return _BOOLEANS[value] if value in _BOOLEANS else self.fail_go(value, param, "parse error")
+        if value in _BOOLEANS:
+            return _BOOLEANS[value]
+        return self.fail_go(value, param, ctx, "parse error", "must be true or false")
 
 
 class GoInt(GoType):
@@ -101,11 +120,11 @@ class GoInt(GoType):
             return value
         number = _integer(value)
         if number is None:
-            return self.fail_go(value, param, "parse error")
+            return self.fail_go(value, param, ctx, "parse error", "must be an integer")
         if not -(2**63) <= number < 2**63:
-            return self.fail_go(value, param, "value out of range")
+            return self.fail_go(value, param, ctx, "value out of range", "must be an integer of 64 bits")
         if self._minimum is not None and number < self._minimum:
-            return self.fail_go(value, param, f"must be {self._minimum} or more")
+            return self.fail_go(value, param, ctx, f"must be {self._minimum} or more")
         return number
 
 
@@ -127,7 +146,7 @@ class GoRules(GoType):
             try:
                 self._read[value] = load(value)
             except ConfigurationError as error:
-                return self.fail_go(value, param, str(error))
+                return self.fail_go(value, param, ctx, str(error))
         return self._read.get(value, ())
 
 
@@ -162,6 +181,10 @@ class GoOption(click.Option):
     def is_boolean(self) -> bool:
         """Whether it stands without a value."""
         return isinstance(self.type, GoBool)
+
+    def is_from_environment(self, ctx: click.Context) -> bool:
+        """Whether its value is that of its variable."""
+        return ctx.get_parameter_source(self.name or "") is ParameterSource.ENVIRONMENT
 
     def usage(self) -> Iterator[str]:
         """Its lines of the usage text."""
@@ -204,7 +227,8 @@ def _option(flag: str) -> GoOption:
         return GoOption(flag, "version", (), type=GoBool(), default=False, help="print the version and exit")
     settings = _SETTINGS[flag]
     known = settings[0]
-    return GoOption(flag, known.field, tuple(settings), type=_go_type(known), default=known.default, help=known.help)
+    attributes = {"type": _go_type(known), "default": known.default, "help": known.help, "envvar": known.variable}
+    return GoOption(flag, known.field, tuple(settings), **attributes)
 
 
 def _go_type(setting: Setting) -> GoType:
@@ -219,7 +243,7 @@ class GoCommand(click.Command):
     """A command whose line is read as Go's flag package reads it.
 
     Its callback gets ``words``, what stands behind the flags; ``version``; and by its name each field whose
-    flag was given.
+    flag was given, or whose variable is set.
 
     Not: an option for each flag from the start, because making and asking them all takes a millisecond.
     """
@@ -230,16 +254,20 @@ class GoCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Bring the line into the one form that Go and Click share, ``-flag value``, and parse it."""
-        shared: list[str] = []
+        shared: list[tuple[str, str]] = []
         rest = list(args)
         while rest and (not rest[0] or _is_flag(rest[0])):
             argument = rest.pop(0)
             if argument == "--":
                 break
             if argument:
-                shared += self._in_shared_form(ctx, argument, rest)
+                shared.append(self._in_shared_form(ctx, argument, rest))
+        words = [*filter(None, rest)]
+        wants_version = _BOOLEANS[dict(shared).get(f"-{_VERSION}", "false")]
+        if not (words or wants_version):
+            self._read_environment()
         self.params = [*self._given.values()]
-        words = super().parse_args(ctx, [*shared, "--", *filter(None, rest)])
+        super().parse_args(ctx, [*(word for pair in shared for word in pair), "--", *words])
         for option in self._given.values():
             for setting in option.settings:
                 ctx.params[setting.field] = ctx.params[option.settings[0].field]
@@ -266,9 +294,21 @@ class GoCommand(click.Command):
         option.type.convert(value, option, ctx)
         return f"-{flag}", value
 
+    def _read_environment(self) -> None:
+        """Add the option of each variable that is set; Click takes its value from there (``envvar``)."""
+        # Not: Click's auto_envvar_prefix, because it makes the name of the field, and needs all options to be there.
+        # Not: items(), which decodes every value too.
+        found = {name for name in os.environ if name.startswith(PREFIX)}
+        if not found:
+            return
+        for flag, settings in _SETTINGS.items():
+            variable = settings[0].variable
+            if variable in found and flag not in self._given and _is_setting(os.environ[variable]):
+                self._given[flag] = _option(flag)
+
     def get_help(self, ctx: click.Context) -> str:
         """The usage text: every flag with its type, meaning and default."""
-        lines = [f"Usage: {self.name} [flags]"]
+        lines = [f"Usage: {self.name} [flags]", "", _VARIABLES]
         group = ""
         for option in sorted(options(), key=lambda option: _GROUPS.index(option.group)):
             if option.group != group:
@@ -278,13 +318,24 @@ class GoCommand(click.Command):
         return "\n".join(lines)
 
 
+_VARIABLES = "Flags can also be set by environment variables: -httpPort by SMTPMOCK_HTTP_PORT."
 _GROUPS = list(dict.fromkeys(setting.group for setting in Configuration.SETTINGS))
 
 
-def in_flags(text: str) -> str:
-    """A text about settings with their flags in place of their fields' names."""
-    flags = {setting.field: f"-{setting.flag}" for setting in Configuration.SETTINGS}
-    return re.sub(r"\w+", lambda word: flags.get(word[0], word[0]), text)
+def _is_setting(value: str) -> bool:
+    """Whether a variable of ours says something: Compose and GitHub leave one empty for which they have no value."""
+    return bool(value) and not value.startswith(_LINKS)
+
+
+def refusal(ctx: click.Context, error: ConfigurationError) -> click.UsageError:
+    """What is wrong with a configuration, each setting called by its flag, or by the variable that it came from."""
+    options = (option for option in ctx.command.params if isinstance(option, GoOption))
+    given = [setting for option in options if option.is_from_environment(ctx) for setting in option.settings]
+    variables = {setting.field: setting.variable for setting in given}
+    names = {setting.field: f"-{setting.flag}" for setting in Configuration.SETTINGS} | variables
+    words = re.split(r"(\w+)", str(error))
+    kind = click.UsageError if variables.keys().isdisjoint(words) else VariableError
+    return kind("".join(names.get(word, word) for word in words))
 
 
 def in_utf8(argument: str) -> str:

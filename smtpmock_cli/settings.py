@@ -18,6 +18,8 @@ EXTENSIONS = "Extensions of SMTP"
 
 RULES = "rules"
 """The kind of a setting that holds rules."""
+PREFIX = "SMTPMOCK_"
+"""What every variable's name begins with."""
 
 _LARGEST = 2**63 - 1
 """What a flag can hold: a 64-bit integer."""
@@ -67,6 +69,11 @@ class Setting:
         self.pattern = pattern
         self.takes = takes
         self.secret = secret
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that its flag is read from, too: ``SMTPMOCK_HTTP_PORT`` for ``httpPort``."""
+        return PREFIX + "".join(f"_{letter}" if letter.isupper() else letter for letter in self.flag).upper()
 
     def fault(self, value: Any) -> str:
         """What it takes, where a text, or one of a list's, is none of that."""

@@ -6,6 +6,7 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import environment
 from tests.certificates import Certificate, make_certificate
 
 # Every run draws the same examples, however busy the machine; script/fuzz is for chance. Not: a database of what
@@ -14,6 +15,8 @@ settings.register_profile(
     "same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("same")
+
+environment.clear_settings()
 
 # What runs in the background (nohup, or & in a script) has some signals ignored, and so would have all that it starts.
 for _name in ("SIGHUP", "SIGQUIT"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import signal
 import subprocess
@@ -151,10 +152,11 @@ def imported(stderr: bytes) -> set[str]:
     return set(re.findall(r"^import time:.*\| +(\S+)$", stderr.decode(), re.MULTILINE))
 
 
-def test_a_start_imports_what_it_uses_and_no_more() -> None:
+@pytest.mark.parametrize("variables", [{}, {"SMTPMOCK_FAIL_FAST": "true", "SMTPMOCK_SEED": "1"}], ids=["", "variables"])
+def test_a_start_imports_what_it_uses_and_no_more(variables: dict[str, str]) -> None:
     """From the spawn to the end, with a transaction between."""
     telling = (sys.executable, "-X", "importtime")
-    with Daemon(program=(*telling, "-m", "smtpmock_cli")) as running:
+    with Daemon(program=(*telling, "-m", "smtpmock_cli"), env=os.environ | variables) as running:
         running.wait_until_listening()
         with running.client() as client:
             client.send(TRANSACTION + b"QUIT\r\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -312,6 +313,12 @@ def test_messages_of_the_binary() -> None:
             if number == 1:
                 before = procfs.resident(peer(running))
         assert procfs.resident(peer(running)) - before < 50_000_000
+
+
+@row("a [variable](#flags) that sets a flag, as `SMTPMOCK_PORT`")
+def test_a_variable_that_sets_a_flag() -> None:
+    done = run("-log", env=os.environ | {"SMTPMOCK_PORT": "99999"})
+    assert (done.returncode, done.stderr.endswith("Failed to start SMTP mock server on port: 99999\n")) == (1, True)
 
 
 def test_readme_has_a_row_for_each() -> None:

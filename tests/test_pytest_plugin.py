@@ -171,3 +171,19 @@ def test_who_does_not_use_it_pays_nothing() -> None:
     code = "import pytest, sys, smtpmock_cli.pytest_plugin; print(*(n for n in sys.modules if 'smtpmock' in n))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout.split() == ["smtpmock_cli", "smtpmock_cli.pytest_plugin"]
+
+
+def test_the_environment_of_the_command_is_not_the_fixtures(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMTPMOCK_PORT", "x")
+    monkeypatch.setenv("SMTPMOCK_MSG_GREETING", "554 by variable")
+    result = run(
+        pytester,
+        """
+def test_it(smtpmock):
+    send(smtpmock)
+    assert smtpmock.configuration.msg_greeting == "220 Welcome"
+""",
+    )
+    result.assert_outcomes(passed=1)

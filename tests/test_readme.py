@@ -32,14 +32,15 @@ TABLE = re.compile(r"(?<=Configuration -->\n).*(?=<!-- end of flags -->)", re.DO
 def flag_table() -> str:
     """The flags as the README shows them, from what the usage text is made of."""
     rows = [row(option) for option in options() if option.settings]
-    return "\n".join(["| flag | type | default | meaning | field |", "| --- | --- | --- | --- | --- |", *rows]) + "\n"
+    return "\n".join(["| flag | type | default | meaning | field | variable |", "| --- " * 6 + "|", *rows]) + "\n"
 
 
 def row(option: GoOption) -> str:
     default = option.default_text().strip('"')
     shown = f"`{default}`" if option.default_text().startswith('"') else default
     fields = ", ".join(f"`{known.field}`" for known in option.settings)
-    return f"| `{option.opts[0]}` | {option.type.name or 'bool'} | {shown} | {option.help} | {fields} |"
+    names = f"{fields} | `{option.envvar}`"
+    return f"| `{option.opts[0]}` | {option.type.name or 'bool'} | {shown} | {option.help} | {names} |"
 
 
 def test_flag_table_is_that_of_the_settings() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
 import signal
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -104,3 +106,33 @@ def test_the_command_line(value: str) -> None:
     first = "invalid value for flag -authUsers: takes users, each with a colon and a password"
     assert (done.returncode, done.stdout, done.stderr.splitlines()[0]) == (2, "", first)
     assert shows_none(done.stderr)
+
+
+@pytest.mark.parametrize("value", [PASSWORD, f":{PASSWORD}", f"joe:x,{PASSWORD}"])
+def test_the_environment(value: str) -> None:
+    done = run(env=os.environ | {"SMTPMOCK_AUTH_USERS": value})
+    line = "invalid value for variable SMTPMOCK_AUTH_USERS: takes users, each with a colon and a password\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+
+
+@posix
+def test_a_server_that_has_its_users_from_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "messages.jsonl"
+    users = {"SMTPMOCK_AUTH_USERS": f"joe:{PASSWORD}", "SMTPMOCK_MESSAGES_FILE": str(path)}
+    with daemon("-httpPort=0", env=os.environ | users) as running:
+        assert running.process.stdout is not None
+        http_port = int(running.process.stdout.readline().rpartition(b" ")[2])
+        with running.client() as client:
+            client.ask(HELO)
+            log_in_twice(client)
+        answers = [fetch(http_port, f"/smtpmock/{name}") for name in ("configuration", "sessions", "messages")]
+        running.signal(signal.SIGTERM)
+        code, out, err = running.finish()
+    assert (code, err) == (0, ["ERROR: EOF"])
+    assert '"auth_username": "joe"' in path.read_text()
+    assert shows_none("\n".join([*out, *err, path.read_text(), *answers]))
+
+
+def fetch(port: int, path: str) -> str:
+    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as answer:
+        return str(answer.read().decode())

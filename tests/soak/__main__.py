@@ -9,6 +9,7 @@ import click
 
 from benchmarks import report
 from benchmarks.processes import MeasurementError, end_on_sigterm
+from tests import environment
 
 from . import count, delays, idle, large, rules, stored
 from .figures import Figure, show
@@ -28,6 +29,7 @@ PARTS = {
 @click.option("--quick", is_flag=True, help="The short form: less work, and bounds of time that a busy machine holds.")
 def main(parts: Sequence[str], quick: bool) -> None:
     end_on_sigterm()
+    environment.clear_settings()
     report.machine(", the short form" if quick else "")
     figures: list[Figure] = []
     for part in parts or PARTS:
