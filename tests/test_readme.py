@@ -120,9 +120,11 @@ def test_links_lead_somewhere() -> None:
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
-def test_scripts_are_in_the_readme() -> None:
+def test_scripts_are_explained() -> None:
+    """Those for users in the README, those for contributors in their guide."""
+    text = README.read_text("utf-8") + (ROOT / ".github/CONTRIBUTING.md").read_text("utf-8")
     scripts = {path.name for path in (ROOT / "script").iterdir()} - {"environment"}
-    assert {name for name in scripts if f"script/{name}" not in README.read_text("utf-8")} == set()
+    assert {name for name in scripts if not re.search(rf"\bscript/{name}(?![\w-])", text)} == set()
 
 
 if __name__ == "__main__":
