@@ -11,6 +11,8 @@ import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 
+from smtpmock_cli import Configuration
+from smtpmock_cli.control.openapi import document
 from smtpmock_cli.version import VERSION
 from tests.e2e.tools import Tool, ToolMissing, kubectl
 from tests.helpers import PATIENCE, ROOT
@@ -70,3 +72,15 @@ def test_unprivileged() -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
+
+
+def test_variables_are_settings() -> None:
+    names = {variable["name"] for variable in container()["env"]}
+    assert names - {setting.variable for setting in Configuration.SETTINGS} == {"NAMESPACE"}
+
+
+def test_probes_are_endpoints() -> None:
+    for probe in ("livenessProbe", "readinessProbe"):
+        request = container()[probe]["httpGet"]
+        assert request["path"] in document()["paths"]
+        assert request["port"] == "http"
