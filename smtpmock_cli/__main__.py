@@ -17,14 +17,17 @@ def main(arguments: list[str] | None = None) -> int:
 
     :param arguments: the command line without the program's name; None for the process's own.
     """
+    line = sys.argv[1:] if arguments is None else arguments
+    is_loaded = False
     try:
-        load()
+        load(line)
+        is_loaded = True
         from smtpmock_cli.cli import prepare, serve
 
-        prepared = prepare(sys.argv[1:] if arguments is None else arguments)
+        prepared = prepare(line)
     except Exception as error:
         # During the import, it comes as anything: without memory, the compiler has raised a ValueError.
-        if "smtpmock_cli.cli" in sys.modules and not isinstance(error, _SHORTAGES):
+        if is_loaded and not isinstance(error, _SHORTAGES):
             raise
         why = _reason(error)
     else:
@@ -35,13 +38,20 @@ def main(arguments: list[str] | None = None) -> int:
     os._exit(_START_ERROR)
 
 
-def load() -> None:
-    """Import the command."""
+def load(line: list[str] | None = None) -> None:
+    """Import the command, and what this command line most likely wants of it."""
     # Not: at the top, where the interpreter would report what goes wrong, in a page of its own.
     from smtpmock_cli.startup import spared
 
     with spared():
-        import smtpmock_cli.cli  # noqa: F401
+        import smtpmock_cli.cli
+
+        # Not: once the line has been parsed, because parsing may import what is to be spared here. The other forms of
+        # the flag work, too, and take longer.
+        if {"-ready", "--ready"}.intersection(line or ()):
+            import smtpmock_cli.ready
+        else:
+            import smtpmock_cli.server  # noqa: F401
 
 
 def _reason(error: Exception) -> str:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import time
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .configuration import Configuration
 from .errors import ConfigurationError, ServerStartError, reason
 from .flags import GoCommand, HelpRequested, VariableError, in_utf8, refusal
-from .log import stamp
-from .server import Server
-from .version import VERSION, build
+
+if TYPE_CHECKING:
+    from .server import Server
 
 USAGE_ERROR = 2
 START_ERROR = 1
+NOT_READY = 1
 
 
 def prepare(arguments: list[str]) -> Server | int:
@@ -52,7 +54,7 @@ def serve(server: Server) -> int:
     return _fail(in_utf8(text))
 
 
-def _run(*, words: list[str], version: bool, **values: Any) -> Server | int:
+def _run(*, words: list[str], version: bool, ready: bool, **values: Any) -> Server | int:
     if version:
         return _print_version()
     if words:
@@ -61,10 +63,16 @@ def _run(*, words: list[str], version: bool, **values: Any) -> Server | int:
         configuration = Configuration(**values)
     except ConfigurationError as error:
         raise refusal(click.get_current_context(), error) from None
+    if ready:
+        return _ask(configuration)
+    from .server import Server  # it is there already: __main__.load()
+
     return Server(configuration, keep_messages=False)
 
 
 def _print_version() -> int:
+    from .version import VERSION, build  # only here
+
     commit, built_at = build()
     try:
         _write(sys.stdout, f"smtpmock: {VERSION}\ncommit: {commit}\nbuilt at: {built_at}")
@@ -73,12 +81,26 @@ def _print_version() -> int:
     return 0
 
 
+def _ask(configuration: Configuration) -> int:
+    from .ready import check  # as above
+
+    # Not: Python's handler, which would print a traceback; and a shell's loop goes on unless the signal was deadly.
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    is_ready, line = check(configuration)
+    with suppress(OSError):
+        _write(sys.stdout if is_ready else sys.stderr, in_utf8(line))
+    return 0 if is_ready else NOT_READY
+
+
 def _usage(command: GoCommand) -> str:
     return command.get_help(click.Context(command))
 
 
 def _fail(text: str) -> int:
     try:
+        from .log import stamp  # it is there already, as above
+
         line = f"{stamp(time.time())} {text}"
     except MemoryError:
         line = text

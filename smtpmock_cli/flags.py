@@ -207,8 +207,8 @@ class GoOption(click.Option):
 
 
 def options() -> list[GoOption]:
-    """An option for every flag of the configuration, and ``-v``, in the usage's order."""
-    return [_option(flag) for flag in (*_SETTINGS, _VERSION)]
+    """An option for every flag of the configuration, and those without a setting, in the usage's order."""
+    return [_option(flag) for flag in (*_SETTINGS, *_DEEDS)]
 
 
 def _settings_by_flag() -> dict[str, list[Setting]]:
@@ -219,12 +219,17 @@ def _settings_by_flag() -> dict[str, list[Setting]]:
 
 
 _SETTINGS = _settings_by_flag()
-_VERSION = "v"
+_DEEDS = {
+    "ready": ("ready", "ask the server that the other flags describe whether it is ready, and exit with 0 or 1"),
+    "v": ("version", "print the version and exit"),
+}
+"""The flags that say what else to do than to serve: their parameters and help."""
 
 
 def _option(flag: str) -> GoOption:
-    if flag == _VERSION:
-        return GoOption(flag, "version", (), type=GoBool(), default=False, help="print the version and exit")
+    if flag in _DEEDS:
+        name, help = _DEEDS[flag]
+        return GoOption(flag, name, (), type=GoBool(), default=False, help=help)
     settings = _SETTINGS[flag]
     known = settings[0]
     attributes = {"type": _go_type(known), "default": known.default, "help": known.help, "envvar": known.variable}
@@ -242,8 +247,8 @@ def _go_type(setting: Setting) -> GoType:
 class GoCommand(click.Command):
     """A command whose line is read as Go's flag package reads it.
 
-    Its callback gets ``words``, what stands behind the flags; ``version``; and by its name each field whose
-    flag was given, or whose variable is set.
+    Its callback gets ``words``, what stands behind the flags; ``version`` and ``ready``; and by its
+    name each field whose flag was given, or whose variable is set.
 
     Not: an option for each flag from the start, because making and asking them all takes a millisecond.
     """
@@ -263,7 +268,7 @@ class GoCommand(click.Command):
             if argument:
                 shared.append(self._in_shared_form(ctx, argument, rest))
         words = [*filter(None, rest)]
-        wants_version = _BOOLEANS[dict(shared).get(f"-{_VERSION}", "false")]
+        wants_version = _BOOLEANS[dict(shared).get("-v", "false")]
         if not (words or wants_version):
             self._read_environment()
         self.params = [*self._given.values()]
@@ -271,14 +276,14 @@ class GoCommand(click.Command):
         for option in self._given.values():
             for setting in option.settings:
                 ctx.params[setting.field] = ctx.params[option.settings[0].field]
-        ctx.params = {"version": False, **ctx.params, "words": words}
+        ctx.params = {"version": False, "ready": False, **ctx.params, "words": words}
         return words
 
     def _in_shared_form(self, ctx: click.Context, argument: str, rest: list[str]) -> tuple[str, str]:
         flag, equals, value = argument.removeprefix("-").removeprefix("-").partition("=")
         if not flag or flag.startswith("-"):
             raise click.UsageError(f"bad flag syntax: {in_utf8(argument)}")
-        if flag not in _SETTINGS and flag != _VERSION:
+        if flag not in _SETTINGS and flag not in _DEEDS:
             if flag in ("h", "help"):
                 raise HelpRequested
             raise click.UsageError(f"flag provided but not defined: -{in_utf8(flag)}")

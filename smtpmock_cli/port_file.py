@@ -15,6 +15,9 @@ from .errors import ServerStartError, reason
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 # A pipe that has taken the file's place would keep the stop waiting for somebody who writes to it.
 _LOOK = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_LONGEST = 1000
+"""Bytes that are read of a file in the place of ours."""
 _ATTEMPTS = 100
 
 
@@ -40,7 +43,7 @@ class PortFile:
             fd = os.open(self._path, _LOOK)
             try:
                 # The content too, because the number of a file that is gone is given out again.
-                is_ours = _identity(fd) == self._file and os.read(fd, 1000) == self._content
+                is_ours = _identity(fd) == self._file and os.read(fd, _LONGEST) == self._content
             finally:
                 os.close(fd)
             if is_ours:
@@ -59,6 +62,27 @@ class PortFile:
                 os.unlink(work)  # noqa: PTH108
             raise
         return written
+
+
+def read(path: str) -> tuple[int, int | None]:
+    """The ports of SMTP and of HTTP that a server has written.
+
+    :raises OSError: the file cannot be read.
+    :raises ValueError: its content is not a server's.
+    """
+    from re import fullmatch  # only here: not for a server
+
+    fd = os.open(path, _READ)
+    try:
+        content = os.read(fd, _LONGEST)
+    finally:
+        os.close(fd)
+    # Not: json, as above; nobody but us writes it.
+    found = fullmatch(rb'{"smtp": ([0-9]+), "http": ([0-9]+|null)}\n', content)
+    if found is None:
+        raise ValueError("not that of a server")
+    smtp, http = found.groups()
+    return int(smtp), None if http == b"null" else int(http)
 
 
 def _refuse_what_is_no_file(path: str) -> None:

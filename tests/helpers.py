@@ -62,9 +62,10 @@ def configuration(flags: Sequence[str]) -> Configuration:
     """The configuration that a command line makes, by the command's own way."""
     made: list[Configuration] = []
 
-    def keep(*, words: list[str], version: bool, **values: Any) -> None:
+    def keep(*, words: list[str], version: bool, ready: bool, **values: Any) -> None:
         assert not words
         assert not version
+        assert not ready
         made.append(Configuration(**values))
 
     GoCommand("smtpmock", keep).main(list(flags), prog_name="smtpmock", standalone_mode=False)

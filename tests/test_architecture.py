@@ -25,7 +25,7 @@ LAYERS = (
     ("cli", "flags"),
     ("__init__",),
     ("pytest_plugin",),
-    ("server",),
+    ("server", "ready"),
     ("control/site",),
     ("control/openapi",),
     ("control/openapi_mailpit", "control/openapi_rules"),
@@ -41,7 +41,7 @@ LAYERS = (
     ("net/smtp",),
     ("net/tls",),
     ("net/connection", "net/listener", "net/signals"),
-    ("net/__init__", "net/loop"),
+    ("net/__init__", "net/loop", "net/address"),
     ("smtp/esmtp",),
     ("smtp/security",),
     ("smtp/auth", "smtp/chunks"),
@@ -213,6 +213,38 @@ def test_the_http_api_is_imported_by_its_first_request() -> None:
         started = imported(running.process.communicate(timeout=PATIENCE)[1])
     assert started.isdisjoint(NEVER_AT_START)
     assert {name for name in started if name.startswith("smtpmock_cli.control")} == set()
+
+
+@pytest.mark.parametrize(
+    ("flags", "allowed"), [([], set()), (["-tlsCert=CERT", "-tlsMode=implicit"], {"ssl"}), (["-portFile=/"], set())]
+)
+def test_who_asks_whether_a_server_is_ready_imports_no_server(
+    flags: list[str], allowed: set[str], certificate: Certificate
+) -> None:
+    given = [flag.replace("CERT", certificate.both) for flag in flags]
+    command = [sys.executable, "-X", "importtime", "-m", "smtpmock_cli", "-ready", *given]
+    with Daemon(*given) as running:
+        running.wait_until_listening()
+        done = subprocess.run(
+            [*command, f"-port={0 if '-portFile=/' in flags else running.port}"], capture_output=True, timeout=PATIENCE
+        )
+    assert done.returncode == (1 if "-portFile=/" in flags else 0)
+    asked = imported(done.stderr)
+    assert asked & NEVER_AT_START == allowed
+    named = (
+        "cli",
+        "configuration",
+        "errors",
+        "flags",
+        "net",
+        "net.address",
+        "port_file",
+        "ready",
+        "settings",
+        "startup",
+    )
+    ours = {name.removeprefix("smtpmock_cli.") for name in asked if name.startswith("smtpmock_cli.")}
+    assert ours == {*named}
 
 
 def test_public_names() -> None:

@@ -162,8 +162,8 @@ def test_usage_lists_every_flag_in_eighty_columns() -> None:
     usage = run("-h").stderr
     assert max(len(line) for line in usage.splitlines()) <= 80
     shown = re.findall(r"^  -(\w+)", usage, re.MULTILINE)
-    assert sorted(shown) == sorted({known.flag for known in Configuration.SETTINGS} | {"v"})
-    assert len(re.findall(r"\(default\s", usage)) == len(shown) - 1
+    assert sorted(shown) == sorted({known.flag for known in Configuration.SETTINGS} | {"v", "ready"})
+    assert len(re.findall(r"\(default\s", usage)) == len(shown) - 2
 
 
 @posix

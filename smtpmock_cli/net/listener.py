@@ -13,8 +13,8 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
+from .address import ANY_ADDRESS, resolve
 from .connection import plain
 from .loop import READ, Loop, Timer
 
@@ -32,10 +32,6 @@ OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.E
 """Why a call fails that would succeed at another time."""
 _MACOS_MOST = 10_240
 """Descriptors that macOS allows where it says that there is no limit."""
-_ANY_ADDRESS = ("", "0", "0.0.0.0", "::")
-_IPV4_MAPPED = bytes(10) + b"\xff\xff"
-"""The first bytes of such an address (RFC 4291 section 2.5.5.2)."""
-_LARGEST_SCOPE = 0xFFFFFF
 
 
 def raise_descriptor_limit_soon(loop: Loop) -> None:
@@ -64,57 +60,15 @@ def _raise_descriptor_limit() -> None:
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket on a host's name or address; ``port`` 0 takes a free one.
 
-    An unspecified address means every interface, of IPv6 and IPv4, and an IPv4-mapped one the IPv4 address in
-    it, as with go-smtp-mock.
-
     :raises OSError: the host has no such address, or the port is taken or not allowed.
     :raises OverflowError: the port is not a valid one.
     :raises ValueError: the host is not a valid name.
     """
-    host = _without_brackets(host)
-    if host in _ANY_ADDRESS:
+    found = resolve(host)
+    if found is None:
         return _listen_everywhere(port)
-    family, (address, *rest) = _ipv6_address(host) if ":" in host else _looked_up(host)
-    if address in _ANY_ADDRESS:
-        return _listen_everywhere(port)
+    family, (address, *rest) = found
     return _bound(socket.socket(family, socket.SOCK_STREAM), (address, port, *rest))
-
-
-def _without_brackets(host: str) -> str:
-    """The host without the one pair of brackets that may be around it."""
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    if "[" in host or "]" in host:
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), host)
-    return host
-
-
-def _ipv6_address(text: str) -> tuple[int, tuple[Any, ...]]:
-    """An address with or without a zone (RFC 4007 section 11), as a family and what bind() takes except the port."""
-    # Not: getaddrinfo(), because it takes an interface's name for link-local addresses only, and leaves an
-    # IPv4-mapped address what it is: a client on 127.0.0.1 would be refused.
-    address, zone = text.rsplit("%", 1) if "%" in text else (text, "")
-    packed = socket.inet_pton(socket.AF_INET6, address)
-    if packed.startswith(_IPV4_MAPPED):
-        return socket.AF_INET, (socket.inet_ntop(socket.AF_INET, packed[len(_IPV4_MAPPED) :]),)
-    return socket.AF_INET6, (socket.inet_ntop(socket.AF_INET6, packed), 0, _scope(zone))
-
-
-def _scope(zone: str) -> int:
-    """The number of an interface, from its name or that number; 0, which lets the system choose, for any other."""
-    with suppress(OSError, ValueError):
-        return socket.if_nametoindex(zone)
-    return min(int(zone), _LARGEST_SCOPE) if zone.isascii() and zone.isdigit() else 0
-
-
-def _looked_up(name: str) -> tuple[int, tuple[Any, ...]]:
-    """What the resolver finds for a name or an IPv4 address, in the form of :func:`_ipv6_address`."""
-    # As bytes, because a str makes the interpreter import its idna codec; without the port, because
-    # some resolvers cut a port down to 16 bits where bind() refuses it.
-    encoded = name.encode("ascii" if name.isascii() else "idna")
-    found = socket.getaddrinfo(encoded, None, type=socket.SOCK_STREAM)
-    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)  # as go-smtp-mock
-    return family, (address[0], *address[2:])
 
 
 def _listen_everywhere(port: int) -> socket.socket:
@@ -174,7 +128,7 @@ class Listener:
     def host(self) -> str:
         """The address that clients connect to; empty where it may be any of this machine's."""
         host = plain(self._sock.getsockname())[0]
-        return "" if host in _ANY_ADDRESS else host
+        return "" if host in ANY_ADDRESS else host
 
     @property
     def port(self) -> int:
