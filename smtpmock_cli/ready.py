@@ -21,7 +21,7 @@ from .configuration import IMPLICIT, Configuration
 from .errors import SHORTAGES, reason
 from .net.address import resolve
 
-LIMIT = 0.6
+LIMIT = 0.5
 """Seconds; the start of the process comes on top, and both together are to be less than one."""
 _GRACE = 0.05
 """Seconds for the thread to say itself what it has waited for."""
@@ -66,7 +66,10 @@ class Probe:
         """Why the server is not ready; nothing where it is."""
         done = allocate_lock()
         done.acquire()
-        start_new_thread(self._run, (done,))
+        try:
+            start_new_thread(self._run, (done,))
+        except RuntimeError as error:  # too little memory is left for its stack
+            return str(error)
         done.acquire(timeout=self._remaining() + _GRACE)
         return self._too_late() if self._fault is None else self._fault
 
