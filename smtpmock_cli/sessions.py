@@ -120,7 +120,7 @@ class Sessions:
         self._connections.add(connection)
         if not self._table.tls_first:
             connection.send(_TOO_MANY)
-        connection.close()
+        connection.run(connection.close)
 
     def load_certificate(self) -> bytes | None:
         """Make TLS possible, where it is wanted; gives what to trust, as ``tls_authority``.

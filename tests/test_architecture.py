@@ -42,6 +42,7 @@ LAYERS = (
     ("net/tls",),
     ("net/connection", "net/listener", "net/signals"),
     ("net/__init__", "net/loop", "net/address"),
+    ("net/select_limit",),
     ("smtp/esmtp",),
     ("smtp/security",),
     ("smtp/auth", "smtp/chunks"),

@@ -2,7 +2,8 @@
 
 Invariants: running out of file descriptors is not the end: accepting pauses, and goes on when a
 connection has closed or a moment has passed; the last few are left to what the program has to open
-meanwhile, its own modules included.
+meanwhile, its own modules included. Nor is it the end that the loop's selector can watch no more, which counts as the
+same.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
+from ..errors import reason
 from .address import ANY_ADDRESS, resolve
 from .connection import plain
 from .loop import READ, Loop, Timer
@@ -40,21 +42,20 @@ def raise_descriptor_limit_soon(loop: Loop) -> None:
 
 
 def _raise_descriptor_limit() -> None:
-    if sys.platform == "win32":
-        return
-    try:
-        import resource  # only here: Windows has none
-    except (ImportError, MemoryError, OSError):  # no descriptor is left for it, or no memory
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == hard:
-        return
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):
-        if soft < _MACOS_MOST:
-            with suppress(OSError, ValueError):
-                resource.setrlimit(resource.RLIMIT_NOFILE, (_MACOS_MOST, hard))
+    if sys.platform != "win32":
+        try:
+            import resource  # only here: Windows has none
+        except (ImportError, MemoryError, OSError):  # no descriptor is left for it, or no memory
+            return
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft == hard:
+            return
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):
+            if soft < _MACOS_MOST:
+                with suppress(OSError, ValueError):
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (_MACOS_MOST, hard))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -120,9 +121,14 @@ class Listener:
         self._lowest = 0
         """The first descriptor that was free when all listeners were open."""
         self._reserved_from = sys.maxsize
-        self._is_tight = False
+        self._limit = loop.limit
+        self._is_tight = loop.limit is not None
         self._watch = loop.watch(sock, self._accept, self._accept_failed)
-        self._watch.wait_for(READ)
+        try:
+            self._watch.wait_for(READ)
+        except OSError:
+            sock.close()
+            raise
 
     @property
     def host(self) -> str:
@@ -140,7 +146,7 @@ class Listener:
 
         :raises OSError: too few are left.
         """
-        limit = _descriptor_limit()
+        limit = self._descriptor_limit()
         if limit == sys.maxsize:
             return
         self._lowest = self._next_descriptor()
@@ -153,7 +159,10 @@ class Listener:
         if self._retry is not None and self._has_room():
             self._retry.cancel()
             self._retry = None
-            self._watch.wait_for(READ)
+            try:
+                self._watch.wait_for(READ)
+            except OSError as error:
+                self._pause(error)
 
     def close(self) -> None:
         """Stop listening at once."""
@@ -166,7 +175,7 @@ class Listener:
     def _accept(self) -> None:
         for _ in range(_ACCEPTS_A_TURN):
             if self._is_tight and not self._has_room():
-                self._pause(errno.EMFILE)
+                self._pause(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
                 return
             try:
                 sock, address = self._sock.accept()
@@ -174,13 +183,15 @@ class Listener:
                 return
             except OSError as error:
                 if error.errno in OUT_OF_RESOURCES:
-                    self._pause(error.errno)
+                    self._pause(error)
                     return
                 continue  # the peer left between connecting and being accepted
             if not address:  # macOS, where the peer has reset already
                 sock.close()
                 continue
             sock.setblocking(False)
+            if self._limit is not None:
+                self._limit.count(sock)
             # Once so many are taken, a low number says nothing any more: the kernel gives the lowest that is free.
             self._is_tight = self._is_tight or sock.fileno() >= self._reserved_from
             try:
@@ -200,16 +211,20 @@ class Listener:
             self._retry.cancel()
         self._retry = self._loop.call_later(_RETRY_AFTER, self._try_again, self._accept_failed)
 
-    def _pause(self, error: int) -> None:
+    def _pause(self, error: OSError) -> None:
         self._rest()
-        self._trouble(f"accept tcp: {os.strerror(error).lower()}")
+        self._trouble(f"accept tcp: {reason(error)}")
 
     def _try_again(self) -> None:
         self._retry = self._loop.call_later(_RETRY_AFTER, self._try_again, self._accept_failed)
         self.resume()
 
     def _has_room(self) -> bool:
-        """Whether the next connection would get a descriptor that is for connections."""
+        """Whether the next connection could be watched, and would get a descriptor that is for connections."""
+        if self._limit is not None and not self._limit.has_room():
+            return False
+        if self._descriptor_limit() == sys.maxsize:
+            return True
         self._reserved_from = self._reservation()  # it may have been raised
         try:
             return self._next_descriptor() < self._reserved_from
@@ -227,14 +242,20 @@ class Listener:
 
     def _reservation(self) -> int:
         """The first number that is not for connections."""
-        limit = _descriptor_limit()
+        limit = self._descriptor_limit()
         return limit - min(_RESERVED, (limit - self._lowest) // 2)
+
+    def _descriptor_limit(self) -> int:
+        """The first number that a connection's descriptor may not have."""
+        limit = _descriptor_limit()
+        return limit if self._limit is None else min(limit, self._limit.below)
 
 
 def _descriptor_limit() -> int:
     """How many descriptors this process may have."""
-    try:
-        limit = os.sysconf("SC_OPEN_MAX")
-    except (AttributeError, OSError, ValueError):  # Windows
-        return sys.maxsize
-    return limit if limit > 0 else sys.maxsize  # there may be none
+    if sys.platform != "win32":
+        with suppress(OSError, ValueError):
+            limit = os.sysconf("SC_OPEN_MAX")
+            if limit > 0:  # there may be none
+                return limit
+    return sys.maxsize

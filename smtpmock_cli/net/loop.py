@@ -29,6 +29,8 @@ TYPE_CHECKING = False  # not from typing, whose import takes longer than all of 
 if TYPE_CHECKING:
     from typing import TypeVar
 
+    from .select_limit import LimitedSelector
+
     T = TypeVar("T")
 
 READ = selectors.EVENT_READ
@@ -40,6 +42,8 @@ OnError = Callable[[Exception], None]
 _TIMERS_WORTH_SWEEPING = 64
 _IDLE_SLICE = 0.004
 """Seconds of an iteration after which no further step of idle work begins."""
+_RETRY_AFTER = 0.1
+"""Seconds after which a selector that refuses is asked again."""
 _LONGEST_SLEEP = 86400.0
 """Seconds; more than some selectors can be told, and a timer may be years away."""
 
@@ -57,13 +61,18 @@ class Watch:
         self.events = 0
 
     def wait_for(self, events: int) -> None:
-        """Change what to wait for; 0 waits for nothing and keeps the watch."""
-        if events == self.events:
+        """Change what to wait for; 0 waits for nothing and keeps the watch.
+
+        :raises OSError: the selector refuses; the watch waits for nothing then.
+        """
+        before = self.events
+        if events == before:
             return
+        self.events = 0  # which a selector that refuses makes true, also where it watched before
         selector = self._loop.selector
         if not events:
             selector.unregister(self._sock)
-        elif not self.events:
+        elif not before:
             selector.register(self._sock, events, self)
         else:
             selector.modify(self._sock, events, self)
@@ -114,7 +123,9 @@ class Loop:
         write_log: Callback = lambda: None,
         on_error: OnError | None = None,
     ) -> None:
-        self.selector = selectors.DefaultSelector()
+        self.limit: LimitedSelector | None = None
+        """The selector, where it can watch so little that connections have to be bounded by it."""
+        self.selector = self._new_selector()
         self.clock = clock
         self.now = clock()
         """When this turn began, by ``clock``."""
@@ -134,7 +145,11 @@ class Loop:
         except OSError:
             self.selector.close()
             raise
-        self.watch(self._wake_receiver, self._woken).wait_for(READ)
+        try:
+            self.watch(self._wake_receiver, self._woken).wait_for(READ)
+        except OSError:
+            self.close()
+            raise
 
     def watch(self, sock: socket.socket | int, callback: Callback, on_error: OnError | None = None) -> Watch:
         """Register a socket or descriptor, to call back each time that it is ready for what it waits for."""
@@ -152,7 +167,15 @@ class Loop:
             self.on_error(error)
 
         watch = Watch(self, fd, call, fail)
-        watch.wait_for(WRITE)
+        try:
+            watch.wait_for(WRITE)
+        except OSError:
+            self.call_later(_RETRY_AFTER, partial(self._try_to_write, fd, callback))
+
+    def _try_to_write(self, fd: int, callback: Callable[[], bool]) -> None:
+        """Call back without knowing whether a descriptor takes bytes, which a selector that refuses it can't say."""
+        if not callback():
+            self.when_writable(fd, callback)
 
     def call_at(self, when: float, callback: Callback, on_error: OnError | None = None) -> Timer:
         """Call back once ``clock()`` has reached ``when``; those of one time in order of arming."""
@@ -223,6 +246,14 @@ class Loop:
         self.selector.close()
         self._wake_receiver.close()
         self._wake_sender.close()
+
+    def _new_selector(self) -> selectors.BaseSelector:
+        if not issubclass(selectors.DefaultSelector, selectors.SelectSelector):
+            return selectors.DefaultSelector()
+        from .select_limit import LimitedSelector, limits  # only here: of our platforms, Windows
+
+        self.limit = LimitedSelector(*limits())
+        return self.limit
 
     def _iterate(self) -> None:
         ready = self.selector.select(self._select_timeout())
