@@ -11,21 +11,11 @@ import sys
 from pathlib import Path
 
 from smtpmock_cli import Message
-from smtpmock_cli.control.http import BODY_LIMIT, HEAD_LIMIT
 from smtpmock_cli.control.openapi import document
-from smtpmock_cli.control.site import CONNECTIONS_LIMIT
 from smtpmock_cli.flags import GoOption, options
-from smtpmock_cli.log import BACKLOG_LIMIT
-from smtpmock_cli.messages_file import WAITING_LIMIT
-from smtpmock_cli.rule import RULES_LIMIT
-from smtpmock_cli.smtp.counters import COUNTERS_KEPT
-from smtpmock_cli.smtp.dialogue import LINES_LIMIT
-from smtpmock_cli.smtp.session import LINE_LIMIT
-from smtpmock_cli.smtp.transaction import RECIPIENT_LIMIT
 from tests.helpers import PATIENCE, ROOT
 
 README = ROOT / "README.md"
-KIB = 1024
 TABLE = re.compile(r"(?<=Configuration -->\n).*(?=<!-- end of flags -->)", re.DOTALL)
 
 
@@ -47,24 +37,6 @@ def test_flag_table_is_that_of_the_settings() -> None:
     found = TABLE.search(README.read_text("utf-8"))
     assert found is not None
     assert found[0] == flag_table(), "write it anew: python -m tests.test_readme"
-
-
-def test_bounds_are_those_of_the_program() -> None:
-    _, _, behind = README.read_text("utf-8").partition("## Bounds\n")
-    rows = dict(re.findall(r"^\| (.*?) \| (.*?) \|", behind.partition("\n## ")[0], re.MULTILINE))
-    bounds = {
-        "a command's line": f"{LINE_LIMIT // KIB} KiB",
-        "recipients": f"{RECIPIENT_LIMIT:,}",
-        "commands": f"{LINES_LIMIT:,}",
-        "connections": f"{CONNECTIONS_LIMIT:,}",
-        "an HTTP request's": f"{HEAD_LIMIT // KIB} KiB; {BODY_LIMIT // KIB // KIB} MiB",
-        "rules": f"{RULES_LIMIT:,}; {COUNTERS_KEPT:,}",
-        "log lines": f"{BACKLOG_LIMIT // KIB // KIB} MiB",
-        "messages that": f"{WAITING_LIMIT // KIB // KIB} MiB",
-    }
-    assert {what: [bound for row, bound in rows.items() if row.startswith(what)] for what in bounds} == {
-        what: [bound] for what, bound in bounds.items()
-    }
 
 
 def message_fields() -> set[str]:
