@@ -73,7 +73,8 @@ def sink() -> Launch:
     :raises ToolMissing: it is not here.
     """
     tool = smtp_sink()
-    user = ["-u", "nobody"] if os.geteuid() == 0 else []  # it refuses to run as root
+    is_root = sys.platform != "win32" and os.geteuid() == 0
+    user = ["-u", "nobody"] if is_root else []  # as root, it refuses to run
     return lambda port: tool._replace(argv=[*tool.argv, *user, f"{HOST}:{port}", str(BACKLOG)])
 
 

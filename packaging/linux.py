@@ -6,6 +6,7 @@ packaging/launcher.c says why. As a program it prints what is missing to build t
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -80,7 +81,7 @@ def listed(path: Path) -> str:
 
 
 def glibc_version() -> tuple[int, ...]:
-    return tuple(map(int, str(os.confstr("CS_GNU_LIBC_VERSION")).split()[1].split(".")))
+    return tuple(map(int, platform.libc_ver()[1].split(".")))
 
 
 def needed_modules(libc: Path) -> set[Path]:

@@ -247,7 +247,7 @@ def _status(number: int) -> os.stat_result | None:
 
 def _unwaited(number: int) -> int:
     """A descriptor for the same that is written to without waiting."""
-    if os.isatty(number):
+    if sys.platform != "win32" and os.isatty(number):
         # Its own, because to make the shell's one so would change it for the shell.
         with suppress(OSError):
             return os.open(os.ttyname(number), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)

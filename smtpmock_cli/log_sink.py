@@ -26,6 +26,8 @@ from .errors import reason
 Write = Callable[[memoryview], int | None]
 """Takes some of these bytes, and returns how many; None is none."""
 
+_PIPE_BUF = getattr(select, "PIPE_BUF", 512)
+"""Bytes that a pipe takes as a whole, or not at all; at least 512 by POSIX, and Windows has none of such pipes."""
 _PATIENCES = 5
 """So many times its patience, and no longer, a reader is waited for that always takes some."""
 _GONE = frozenset((errno.EBADF, errno.ECONNRESET, errno.EINVAL, errno.EPIPE))
@@ -145,7 +147,7 @@ class Stream(Sink):
         try:
             while self._backlog and rest > 0 and self._takes_more(patience, end):
                 # Whole lines, because another process may write to the same pipe.
-                size = self._backlog.rfind(b"\n", 0, select.PIPE_BUF) + 1 or select.PIPE_BUF
+                size = self._backlog.rfind(b"\n", 0, _PIPE_BUF) + 1 or _PIPE_BUF
                 size = os.write(self.fd, self._backlog[:size])
                 self.written(self._backlog[:size])
                 del self._backlog[:size]
@@ -159,11 +161,9 @@ class Stream(Sink):
         """Whether it takes bytes, or fails, within so many seconds and before the end."""
         if self.fd < 0:
             return False
-        poll = select.poll()
-        poll.register(self.fd, select.POLLOUT)
         if patience is None or end is None:
-            return bool(poll.poll(None))
-        return bool(poll.poll(max(0.0, min(patience, end - time.monotonic())) * 1000))
+            return _is_writable(self.fd, None)
+        return _is_writable(self.fd, max(0.0, min(patience, end - time.monotonic())))
 
 
 class File(Sink):
@@ -271,6 +271,16 @@ def has_reader(fd: int, mode: int) -> bool:
     if stat.S_ISREG(mode) or not hasattr(select, "poll"):  # Windows has none
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd)
+
+
+def _is_writable(fd: int, seconds: float | None) -> bool:
+    """Whether it takes bytes, or fails, within so many seconds; None is as long as it takes."""
+    ready: list[tuple[int, int]] = []
+    if sys.platform != "win32":
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        ready = poll.poll(None if seconds is None else seconds * 1000)
+    return bool(ready)
 
 
 def identity(status: os.stat_result) -> tuple[int, int] | None:

@@ -283,9 +283,12 @@ class _Pipe(Stream):
             self._watch.wait_for(0)
 
     def _has_no_reader(self) -> bool:
-        poll = select.poll()
-        poll.register(self.fd, 0)
-        return bool(poll.poll(0))
+        errors: list[tuple[int, int]] = []
+        if sys.platform != "win32":
+            poll = select.poll()
+            poll.register(self.fd, 0)
+            errors = poll.poll(0)
+        return bool(errors)
 
     def _open(self, returned: LockType) -> None:
         """Runs in a thread: returns once somebody reads, or the wait has ended."""
@@ -300,7 +303,7 @@ class _Pipe(Stream):
             fd = self._opened.pop()
             if self.fd >= 0 or self._is_closed or not stat.S_ISFIFO(os.fstat(fd).st_mode):
                 os.close(fd)
-            else:
+            elif sys.platform != "win32":  # which has no such pipes
                 os.set_blocking(fd, False)
                 self.attach(fd)
 
@@ -371,10 +374,10 @@ def _ends_within_line(path: str) -> bool:
 
 def _unread_in(fd: int) -> int:
     """How many bytes are in a pipe; 0 where the system does not say."""
-    try:
-        import fcntl  # only here: Windows has none
-        import termios
+    if sys.platform != "win32":
+        with suppress(ImportError, OSError):
+            import fcntl  # only here: Windows has none
+            import termios
 
-        return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
-    except (ImportError, OSError):
-        return 0
+            return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+    return 0

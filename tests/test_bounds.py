@@ -11,6 +11,7 @@ import pytest
 from smtpmock_cli import Configuration, ConfigurationError, Rule, Server
 from smtpmock_cli.control import site
 from smtpmock_cli.rule import RULES_LIMIT
+from tests import unix
 from tests.certificates import Certificate
 from tests.control.web import ask, raw, read_answer, send_mail
 from tests.helpers import PATIENCE, TRANSACTION, Client, daemon
@@ -78,9 +79,7 @@ def test_who_is_refused_and_stays_does_not_hold_up_a_stop() -> None:
 
 @posix
 def test_the_soft_limit_of_descriptors_is_raised_to_the_hard_one() -> None:
-    import resource
-
-    few = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (16, 128))}
+    few = {"preexec_fn": lambda: unix.resource.setrlimit(unix.resource.RLIMIT_NOFILE, (16, 128))}
     with daemon(**few) as running, ExitStack() as stack:
         for _ in range(100):
             client = stack.enter_context(running.client())

@@ -15,6 +15,7 @@ import pytest
 
 from smtpmock_cli import Configuration
 from smtpmock_cli.version import VERSION
+from tests import unix
 from tests.helpers import (
     HELO,
     PATIENCE,
@@ -249,8 +250,8 @@ def test_a_second_signal_cuts_at_once() -> None:
 @posix
 def test_sigkill_leaves_the_port_free() -> None:
     with daemon() as running, running.client():
-        running.signal(signal.SIGKILL)
-        assert running.finish()[0] == -signal.SIGKILL
+        running.signal(unix.signal.SIGKILL)
+        assert running.finish()[0] == -unix.signal.SIGKILL
         with daemon(port=running.port) as next_one, next_one.client() as client:
             assert client.ask(b"NOOP\r\n") == "250 Ok"
 
@@ -323,9 +324,7 @@ def test_streams_closed_from_the_start_do_not_matter() -> None:
 
 @posix
 def test_running_out_of_descriptors_is_survived() -> None:
-    import resource
-
-    with daemon(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))) as running:
+    with daemon(preexec_fn=lambda: unix.resource.setrlimit(unix.resource.RLIMIT_NOFILE, (32, 32))) as running:
         clients = [Client(running.port, greeted=False) for _ in range(64)]
         wait_for_error(running, "accept tcp: too many open files")
         for client in clients[:40]:
@@ -340,9 +339,7 @@ def test_running_out_of_descriptors_is_survived() -> None:
 
 @posix
 def test_a_signal_while_out_of_descriptors_stops_it_too() -> None:
-    import resource
-
-    few = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))}
+    few = {"preexec_fn": lambda: unix.resource.setrlimit(unix.resource.RLIMIT_NOFILE, (32, 32))}
     with daemon("-shutdownTimeout=10", **few) as running:
         clients = [Client(running.port, greeted=False) for _ in range(40)]
         wait_for_error(running, "accept tcp: too many open files")
@@ -387,6 +384,6 @@ def wait_for_error(running: Daemon, text: str) -> None:
 @posix
 def test_signals_that_come_together_are_one_stop() -> None:
     with daemon() as running:
-        for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+        for number in (unix.signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, unix.signal.SIGCONT):
             running.signal(number)
         assert running.finish() == (0, [SHUTDOWN, STOPPED], [])

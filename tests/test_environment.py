@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -214,7 +215,7 @@ def test_of_several_wrong_variables_the_first_in_the_usages_order_is_reported(mo
 @posix
 @pytest.mark.parametrize("locale", LOCALES, ids=lambda locale: " ".join(locale.values()))
 def test_an_error_repeats_a_values_bytes(locale: dict[str, str]) -> None:
-    inherited = {os.fsencode(name): os.fsencode(value) for name, value in (os.environ | locale).items()}
+    inherited: Any = {os.fsencode(name): os.fsencode(value) for name, value in (os.environ | locale).items()}
     started = {
         b"SMTPMOCK_PORT_FILE": (b"/\xff\xc3\xa9/x", b"port file /\xff\xc3\xa9/x: no such file or directory\n"),
         b"SMTPMOCK_PORT": (b"\xff\xc3\xa9", b'value "\\xff\xc3\xa9" for variable SMTPMOCK_PORT: must be an integer\n'),

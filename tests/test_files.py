@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from smtpmock_cli import Configuration, Server, ServerStartError
+from tests import unix
 from tests.control.web import ask, send_mail, send_mails
 from tests.helpers import ENVELOPE, PATIENCE, TRANSACTION, Client, Daemon, daemon
 from tests.test_cli import run
@@ -135,12 +136,10 @@ def test_a_full_disk_is_told_once_and_serving_goes_on() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on a file's size")
 def test_what_does_not_fit_leaves_no_half_line(tmp_path: Path) -> None:
-    import resource
-
     path = tmp_path / "messages.jsonl"
     limit = (3000, 3000)
     with daemon(
-        f"-messagesFile={path}", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        f"-messagesFile={path}", preexec_fn=lambda: unix.resource.setrlimit(unix.resource.RLIMIT_FSIZE, limit)
     ) as running:
         send(running, 5)
         running.signal(signal.SIGTERM)
@@ -268,9 +267,9 @@ def test_ports_under_a_long_name(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on a file's size")
 def test_ports_that_do_not_fit_leave_nothing_behind(tmp_path: Path) -> None:
-    import resource
-
-    done = run(f"-portFile={tmp_path}/ports", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5, 5)))
+    done = run(
+        f"-portFile={tmp_path}/ports", preexec_fn=lambda: unix.resource.setrlimit(unix.resource.RLIMIT_FSIZE, (5, 5))
+    )
     assert (done.returncode, done.stderr.rstrip()[20:]) == (
         1,
         f"Failed to write port file {tmp_path}/ports: file too large",
@@ -280,7 +279,7 @@ def test_ports_that_do_not_fit_leave_nothing_behind(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
 def test_ports_do_not_take_the_place_of_what_is_no_file(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
+    unix.os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(os.devnull)
     for path in (tmp_path / "pipe", tmp_path / "link"):
         with pytest.raises(ServerStartError, match="not a regular file"):
@@ -296,7 +295,7 @@ def test_what_has_taken_the_place_of_the_ports_stays(tmp_path: Path, other: str)
     with Server(Configuration(port_file=str(path))):
         path.rename(moved)
         if other == "pipe":
-            os.mkfifo(path)
+            unix.os.mkfifo(path)
         elif other == "link":
             path.symlink_to(moved)
         elif other == "folder":

@@ -14,6 +14,7 @@ from unicodedata import bidirectional
 import pytest
 
 from smtpmock_cli.log import BACKLOG_LIMIT, LINES_AT_ONCE, Log, escape
+from tests import unix
 from tests.helpers import PATIENCE
 
 
@@ -158,7 +159,7 @@ class Pipe:
 
     def read(self) -> bytes:
         """All that the log has for its reader, called back until it says that this is all."""
-        os.set_blocking(self.reader.fileno(), False)
+        unix.os.set_blocking(self.reader.fileno(), False)
         got, done = b"", not self.asked
         while True:
             part = self.reader.read(BACKLOG_LIMIT)

@@ -9,6 +9,7 @@ import pytest
 
 from smtpmock_cli import Message, WaitTimeoutError
 from smtpmock_cli.store import MessageStore, Snapshot
+from tests import unix
 from tests.helpers import PATIENCE
 
 
@@ -149,7 +150,7 @@ def test_threads_that_wait_are_woken(store: MessageStore, timeout: float) -> Non
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send a signal to a thread")
 def test_ctrl_c_ends_a_wait_and_takes_nothing(store: MessageStore) -> None:
     main = threading.get_ident()
-    timer = threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGINT))
+    timer = threading.Timer(0.1, lambda: unix.signal.pthread_kill(main, signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         store.wait_and_purge(1, PATIENCE)

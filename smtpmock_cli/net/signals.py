@@ -50,7 +50,7 @@ def stop_signals(
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler if restored else signal.SIG_IGN)
-        if restored and blocked:
+        if sys.platform != "win32" and restored and blocked:
             signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
         signal.set_wakeup_fd(wakeup_fd)
 
@@ -63,9 +63,10 @@ def _ignore_others() -> None:
 
 def _unblocked() -> set[int]:
     """Let the signals through that a parent had blocked, which is inherited; gives those."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        return set()
-    return signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS) & {*STOP_SIGNALS}
+    blocked: set[int] = set()
+    if sys.platform != "win32":
+        blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS) & {*STOP_SIGNALS}
+    return blocked
 
 
 def _note_nothing(_number: int, _frame: FrameType | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import smtplib
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from smtpmock_cli import Configuration, Server
+from tests import unix
 from tests.helpers import PATIENCE
 
 from . import tools
@@ -104,9 +104,9 @@ def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         made = Path(name)
         (made / "spool").mkdir()
-        if os.geteuid() == 0:
+        if unix.os.geteuid() == 0:
             for path in (made, made / "spool"):
-                os.chown(path, 65534, 65534)
+                unix.os.chown(path, 65534, 65534)
         yield made
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from tests import unix
+
 CACHE = Path(__file__).parent.parent.parent / ".cache" / "tools"
 FETCH_TIMEOUT = 120.0
 """Seconds that one step of a download may take."""
@@ -158,7 +160,7 @@ def exim() -> Tool:
     tree = _unpacked("exim4-daemon-light", "exim4", "libidn12", "libnss-wrapper")
     program = tree / "usr/sbin/exim4"
     program.chmod(0o755)  # with its set-uid bit, it would be refused its libraries
-    user, group = (_NOBODY, _NOBODY) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    user, group = (_NOBODY, _NOBODY) if unix.os.geteuid() == 0 else (unix.os.geteuid(), unix.os.getegid())
     (tree / "passwd").write_text(f"root:x:0:0::/:/bin/sh\nDebian-exim:x:{user}:{group}::/:/bin/sh\n")
     (tree / "group").write_text(f"root:x:0:\nDebian-exim:x:{group}:\n")
     (libraries,) = (tree / "usr/lib").glob("*-linux-gnu*")
@@ -241,7 +243,7 @@ def _downloaded(package: str, folder: Path) -> Path:
     try:
         _run(command, folder)
     except subprocess.CalledProcessError:
-        if os.geteuid() != 0:
+        if unix.os.geteuid() != 0:
             raise
         # Without package lists, as in a fresh container, there is nothing to choose from.
         _run(["apt-get", "update"], folder)

@@ -6,6 +6,8 @@ from types import FrameType
 
 import pytest
 
+from tests import unix
+
 LONGEST = 60.0
 """Seconds that a test may take; no wait for a log line or a process is longer."""
 
@@ -15,13 +17,13 @@ def deadline() -> Iterator[None]:
     if not hasattr(signal, "setitimer"):  # Windows, where each wait has only a deadline of its own
         yield
         return
-    before = signal.signal(signal.SIGALRM, _give_up)
-    signal.setitimer(signal.ITIMER_REAL, LONGEST)
+    before = signal.signal(unix.signal.SIGALRM, _give_up)
+    signal.setitimer(unix.signal.ITIMER_REAL, LONGEST)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(unix.signal.ITIMER_REAL, 0)
+        signal.signal(unix.signal.SIGALRM, before)
 
 
 def _give_up(_number: int, _frame: FrameType | None) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmarks.processes import HOST, Peer
 from smtpmock_cli import Configuration, Server
+from tests import unix
 from tests.helpers import PATIENCE, TRANSACTION, Client, Daemon, free_port, log_texts
 from tests.test_cli import STOPPED
 
@@ -112,8 +113,8 @@ def a_second_passes() -> None:
 
 def freeze(running: Daemon) -> None:
     """SIGSTOP, and return once the process has stopped."""
-    running.signal(signal.SIGSTOP)
-    assert os.WIFSTOPPED(os.waitpid(running.process.pid, os.WUNTRACED)[1])
+    running.signal(unix.signal.SIGSTOP)
+    assert unix.os.WIFSTOPPED(os.waitpid(running.process.pid, unix.os.WUNTRACED)[1])
 
 
 def send_until_not_read_from(running: Observed, client: Client, data: bytes) -> int:

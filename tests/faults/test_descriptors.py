@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import unix
 from tests.frozen.processes import linux
 from tests.helpers import HELO, TRANSACTION, Client, Daemon, daemon
 from tests.soak import procfs
@@ -27,9 +28,7 @@ OUT_OF_DESCRIPTORS = "ERROR: accept tcp: too many open files"
 
 def few(limit: int = LIMIT) -> dict[str, Any]:
     """What to start a process with so few descriptors with."""
-    import resource
-
-    return {"preexec_fn": partial(resource.setrlimit, resource.RLIMIT_NOFILE, (limit, limit))}
+    return {"preexec_fn": partial(unix.resource.setrlimit, unix.resource.RLIMIT_NOFILE, (limit, limit))}
 
 
 @contextmanager

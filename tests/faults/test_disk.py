@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import unix
 from tests.helpers import TRANSACTION, Daemon, daemon
 from tests.test_cli import LOG_STAMP, STOPPED, connected, posix, wait_for_error, wait_for_line
 from tests.test_files import records
@@ -32,7 +33,7 @@ BODY = b"x" * 7000 + b"\r\n"
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of that size, empty."""
-    if sys.platform != "linux":
+    if platform.system() != "Linux":
         pytest.skip("a file system in memory is made as on Linux")
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "none", tmp_path], capture_output=True, text=True
@@ -117,10 +118,8 @@ def test_a_line_that_a_killed_process_has_begun_breaks_no_other(tmp_path: Path) 
 
 def test_a_file_at_its_limit_that_is_put_aside(tmp_path: Path) -> None:
     """As log rotation does it."""
-    import resource
-
     path = tmp_path / "messages.jsonl"
-    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (SIZE // 2, SIZE // 2))
+    limit = partial(unix.resource.setrlimit, unix.resource.RLIMIT_FSIZE, (SIZE // 2, SIZE // 2))
     with daemon(f"-messagesFile={path}", preexec_fn=limit) as running:
         send(running, range(10))
         before = numbers(path)
@@ -228,10 +227,8 @@ def test_an_error_log_goes_on_once_its_disk_has_room(disk: Path) -> None:
 
 def test_a_log_at_its_limit_that_is_emptied(tmp_path: Path) -> None:
     """As log rotation does it to a file that cannot be put aside."""
-    import resource
-
     path = tmp_path / "log"
-    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (10_000, 10_000))
+    limit = partial(unix.resource.setrlimit, unix.resource.RLIMIT_FSIZE, (10_000, 10_000))
     with path.open("ab", buffering=0) as file:
         running = Daemon(stdout=file, preexec_fn=limit)
     with running, connected(running.port) as client:

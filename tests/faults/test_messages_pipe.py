@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from smtpmock_cli import Configuration, Server, messages_file
+from tests import unix
 from tests.control.web import send_mails
 from tests.frozen.processes import linux
 from tests.helpers import ENVELOPE, PROGRAM, Daemon, daemon, log_texts
@@ -38,7 +39,7 @@ MISSING = re.compile(r"(\d+) messages? (?:is|are) missing")
 @pytest.fixture
 def pipe(tmp_path: Path) -> Path:
     path = tmp_path / "pipe"
-    os.mkfifo(path)
+    unix.os.mkfifo(path)
     return path
 
 
@@ -265,7 +266,7 @@ def test_a_pipe_that_is_another_one_meanwhile(pipe: Path) -> None:
     with observed(f"-messagesFile={pipe}") as running:
         send(running, b"one\r\n")
         pipe.unlink()
-        os.mkfifo(pipe)
+        unix.os.mkfifo(pipe)
         send(running, b"two\r\n")
         with reading(pipe) as reader:
             assert reader.ids(2) == [1, 2]
@@ -286,7 +287,7 @@ def test_a_file_that_is_a_pipe_meanwhile(tmp_path: Path) -> None:
     with observed(f"-messagesFile={path}") as running:
         send(running, b"one\r\n")
         path.unlink()
-        os.mkfifo(path)
+        unix.os.mkfifo(path)
         send(running, b"two\r\n")
         with reading(path) as reader:
             assert reader.ids(1) == [2]
@@ -375,10 +376,8 @@ def test_stdout_that_is_a_socket(log: bool) -> None:
 
 @with_and_without_log
 def test_stdout_that_is_a_terminal(log: bool) -> None:
-    import tty  # only here: Windows has none
-
-    user, theirs = os.openpty()
-    tty.setraw(theirs)
+    user, theirs = unix.os.openpty()
+    unix.tty.setraw(theirs)
     with spawned(theirs, f"-log={log}") as running:
         os.close(theirs)
         send(running, LARGE[-300_002:], b"three\r\n")
@@ -388,14 +387,14 @@ def test_stdout_that_is_a_terminal(log: bool) -> None:
     assert any("SMTP session finished" in line for line in logged) == log
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs root, to give a pipe to another user")
+@pytest.mark.skipif(os.name == "nt" or unix.os.geteuid() != 0, reason="needs root, to give a pipe to another user")
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv (Debian's util-linux)")
 @with_and_without_log
 def test_stdout_of_another_user(log: bool) -> None:
     """As a container's engine may pass it to an unprivileged program, which can write to it but not open it."""
     unprivileged = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     reader, writer = os.pipe()
-    os.fchown(writer, 65534, 65534)
+    unix.os.fchown(writer, 65534, 65534)
     with spawned(writer, f"-log={log}", program=[*unprivileged, *PROGRAM]) as running:
         os.close(writer)
         send(running, LARGE, b"three\r\n")
@@ -441,7 +440,7 @@ def test_stdout_that_nobody_reads_any_more() -> None:
 
 
 def test_a_socket_of_somebody_else_is_an_error_at_the_start(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listening:
+    with socket.socket(unix.socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "socket"))
         done = run(f"-messagesFile={tmp_path}/socket")
     assert done.returncode == 1

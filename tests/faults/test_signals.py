@@ -15,6 +15,7 @@ from pathlib import Path
 import h11
 import pytest
 
+from tests import unix
 from tests.certificates import Certificate
 from tests.helpers import ENVELOPE, Client, Daemon, daemon
 from tests.test_cli import FORCED, SHUTDOWN, STOPPED, posix, wait_for_line
@@ -191,7 +192,7 @@ def test_a_signal_after_the_stop_changes_nothing() -> None:
 
 def test_a_signal_blocked_by_the_parent_still_stops() -> None:
     """A signal mask is inherited, and the reference unblocks what it listens to."""
-    with daemon(preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])) as running:
+    with daemon(preexec_fn=lambda: unix.signal.pthread_sigmask(unix.signal.SIG_BLOCK, [signal.SIGTERM])) as running:
         running.signal(signal.SIGTERM)
         assert wait_for_exit(running) == 0
 
@@ -229,8 +230,8 @@ def test_a_deadly_signal_is_deadly(number: int) -> None:
 
 def test_sighup_ignored_by_the_parent_stays_ignored() -> None:
     """As nohup has it."""
-    with daemon(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as running:
-        running.signal(signal.SIGHUP)
+    with daemon(preexec_fn=lambda: signal.signal(unix.signal.SIGHUP, signal.SIG_IGN)) as running:
+        running.signal(unix.signal.SIGHUP)
         assert_serves(running)
 
 
@@ -309,7 +310,7 @@ def test_all_that_can_happen_at_once(
         freeze(running)
         for way, client in zip(cycle(WAYS_ON), clients, strict=False):
             way(client)
-        for number in (*signals, signal.SIGCONT):
+        for number in (*signals, unix.signal.SIGCONT):
             running.signal(number)
         if not signals:
             assert_serves(running)

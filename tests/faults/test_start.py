@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from smtpmock_cli import Configuration, Server, ServerStartError
+from tests import unix
 from tests.frozen.processes import linux
 from tests.helpers import PATIENCE, PROGRAM, ROOT, Client, daemon, free_port
 from tests.test_cli import LOG_STAMP, STAMP, continue_after_a_moment, posix, run
@@ -90,11 +90,10 @@ def limited(program: Sequence[str], limit: str, value: int, *flags: str) -> Iter
 
     It is killed once it has taken STUCK seconds of a processor.
     """
-    import resource  # only here: Windows has none
 
     def set_limits() -> None:
-        resource.setrlimit(resource.RLIMIT_CPU, (STUCK, STUCK))
-        resource.setrlimit(getattr(resource, limit), (value, value))
+        unix.resource.setrlimit(unix.resource.RLIMIT_CPU, (STUCK, STUCK))
+        unix.resource.setrlimit(getattr(unix.resource, limit), (value, value))
 
     pipe = subprocess.PIPE
     with subprocess.Popen([*program, *flags], cwd=ROOT, stdout=pipe, stderr=pipe, preexec_fn=set_limits) as process:
@@ -221,7 +220,7 @@ def starting_with(program: Sequence[str], size: int, *flags: str) -> str:
     """What the program says with so many bytes of address space; nothing where it gets stuck."""
     with limited(program, "RLIMIT_AS", size, "-port=99999", *flags) as process:
         errors = process.communicate(timeout=PATIENCE)[1].decode(errors="replace")
-    if process.returncode == -signal.SIGKILL:  # an interpreter that cannot even keep an error tries so for ever
+    if process.returncode == -unix.signal.SIGKILL:  # an interpreter that cannot even keep an error tries so for ever
         return ""
     assert process.returncode != 0
     assert process.returncode == 1 or "Failed to start" not in errors

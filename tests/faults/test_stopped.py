@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests import unix
 from tests.helpers import BODY, HELO, Client, Daemon, daemon
 from tests.test_cli import FORCED, SHUTDOWN, posix, wait_for_line
 
@@ -21,7 +22,7 @@ def stopped_for_a_second(running: Daemon) -> Iterator[None]:
     freeze(running)
     yield
     a_second_passes()
-    running.signal(signal.SIGCONT)
+    running.signal(unix.signal.SIGCONT)
 
 
 def test_what_came_meanwhile_is_answered() -> None:
@@ -30,7 +31,7 @@ def test_what_came_meanwhile_is_answered() -> None:
         client.send(HELO)
         with Client(running.port, greeted=False) as newcomer:
             newcomer.send(HELO)
-            running.signal(signal.SIGCONT)
+            running.signal(unix.signal.SIGCONT)
             assert client.read() == "250 Received"
             assert [newcomer.read(), newcomer.read()] == ["220 Welcome", "250 Received"]
         assert_serves(running)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import select
 import signal
 import struct
 import subprocess
@@ -11,6 +10,7 @@ import time
 
 import pytest
 
+from tests import unix
 from tests.frozen.processes import linux
 from tests.helpers import Daemon, daemon
 from tests.soak import procfs
@@ -89,16 +89,13 @@ class FitfulReader(Reader):
         if self._rests_after <= 0:
             self._rests_after = 4_000_000
             deadline = time.monotonic() + 0.02  # for it may never be full again
-            while readable(self.fd) < PIPE_SIZE - 2 * select.PIPE_BUF and time.monotonic() < deadline:
+            while readable(self.fd) < PIPE_SIZE - 2 * unix.select.PIPE_BUF and time.monotonic() < deadline:
                 pass
 
 
 def readable(pipe: int) -> int:
     """How many bytes wait in it."""
-    import fcntl  # only here: Windows has none
-    import termios
-
-    count: int = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
+    count: int = struct.unpack("i", unix.fcntl.ioctl(pipe, unix.termios.FIONREAD, bytes(4)))[0]
     return count
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from tests import unix
 from tests.helpers import Daemon
 from tests.test_cli import posix
 
@@ -36,7 +37,7 @@ class OnTerminal(NamedTuple):
 
 @contextmanager
 def on_terminal() -> Iterator[OnTerminal]:
-    user, theirs = os.openpty()
+    user, theirs = unix.os.openpty()
     try:
         with Daemon(stdout=theirs, stderr=theirs) as running:
             os.close(theirs)

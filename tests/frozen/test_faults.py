@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import unix
 from tests.faults.observed import MARGIN, assert_heeds_one_signal, assert_serves, wait_for_exit
 from tests.faults.test_descriptors import IPV6_LITERAL, LIVE, crowd, few
 from tests.faults.test_start import (
@@ -49,8 +50,8 @@ def test_after_a_sigkill_the_next_one_takes_its_place(program: Path, tmp_path: P
             assert request.rest().endswith(b"ok")
         client.envelope()
         client.send(b"x" * 100_000)
-        running.signal(signal.SIGKILL)
-        assert running.finish()[0] == -signal.SIGKILL
+        running.signal(unix.signal.SIGKILL)
+        assert running.finish()[0] == -unix.signal.SIGKILL
         assert processes_with(f"TMPDIR={temporary}") == []
         assert json.loads(ports.read_text()) == {"smtp": running.port, "http": http_port}, "nobody took it away"
         with listening(program, *flags, "-httpPort=0", env=env, port=running.port) as next_one:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests import unix
 from tests.e2e import tools
 from tests.e2e.clients import found
 from tests.e2e.clients import run as run_tool
@@ -78,7 +79,7 @@ def spawned(command: str, env: Mapping[str, str], err_log: Path) -> Iterator[sub
         try:
             yield process
         finally:
-            signal_group(process, signal.SIGKILL)
+            signal_group(process, unix.signal.SIGKILL)
 
 
 def signal_group(process: subprocess.Popen[bytes], number: int) -> None:
@@ -158,7 +159,7 @@ def late_bare_start() -> float:
 
 def load() -> str:
     """What else the machine does: on one that is busy a miss says little."""
-    return f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores" if sys.platform != "win32" else ""
+    return f"load average {unix.os.getloadavg()[0]:.1f} on {os.cpu_count()} cores" if sys.platform != "win32" else ""
 
 
 def test_every_start_is_in_time(on_path: dict[str, str], tmp_path: Path) -> None:
@@ -174,9 +175,11 @@ def test_every_start_is_in_time_beside_a_busy_core(on_path: dict[str, str], tmp_
 def one_of_two_cores_busy() -> Iterator[None]:
     """Where the system lets us choose, this thread and its children have two cores, one of them kept busy."""
     spin = "import time\nend = time.monotonic() + 120\nprint(flush=True)\nwhile time.monotonic() < end: pass"
-    before = os.sched_getaffinity(0) if sys.platform == "linux" else set()
-    if sys.platform == "linux" and len(before) < 2:
-        pytest.skip("there is only one core")
+    before: set[int] = set()
+    if sys.platform == "linux":
+        before = os.sched_getaffinity(0)
+        if len(before) < 2:
+            pytest.skip("there is only one core")
     with subprocess.Popen([sys.executable, "-c", spin], stdout=subprocess.PIPE) as busy:
         try:
             assert busy.stdout is not None

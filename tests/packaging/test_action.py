@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import smtplib
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from tests import unix
 from tests.helpers import PATIENCE, ROOT, free_port
 
 from .release import Release
@@ -86,7 +86,7 @@ class Runner:
     def end(self) -> None:
         for group in self._groups:
             with suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
+                unix.os.killpg(group, unix.signal.SIGKILL)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests import unix
 from tests.helpers import PATIENCE, ROOT, free_port
 
 from .release import ARCHIVES, LATEST, Release, archive, path, tarred
@@ -166,7 +167,7 @@ def test_program_and_folder_are_there_and_nothing_else(
     succeeded(machine.download(shell, SCRIPT.read_text("utf-8") if piped else None))
     assert sorted(machine.snapshot()) == ["smtpmock", "smtpmock-files", "smtpmock-files/built-for"]
     assert machine.started() == f"{LATEST} {LINUX}: -port=2525 -log\n"
-    assert {found.stat().st_uid for found in machine.folder.rglob("*")} == {os.geteuid()}
+    assert {found.stat().st_uid for found in machine.folder.rglob("*")} == {unix.os.geteuid()}
 
 
 def test_old_version_is_replaced_and_other_files_stay(machine: Machine, shell: str) -> None:
@@ -489,7 +490,7 @@ def furnished_with_small_disk(machine: Machine) -> subprocess.CompletedProcess[s
 
 def test_folder_that_cannot_be_written(furnished: Machine, shell: str) -> None:
     """As somebody else, where the tests run as root, whom no mode stops."""
-    if os.geteuid() == 0:
+    if unix.os.geteuid() == 0:
         furnished.user = NOBODY
     furnished.folder.chmod(0o555)
     before = furnished.snapshot()
@@ -565,7 +566,7 @@ def test_signal_does_not_cut_the_exchange(machine: Machine, shell: str, name: st
 # What stops it
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, unix.signal.SIGHUP], ids=lambda number: number.name)
 @pytest.mark.parametrize("name", ["checksums.txt", LINUX])
 def test_signal_while_downloading(furnished: Machine, shell: str, name: str, number: signal.Signals) -> None:
     furnished.release.held.add(path(name))
@@ -586,7 +587,7 @@ def test_signal_while_downloading(furnished: Machine, shell: str, name: str, num
             assert furnished.release.reached.wait(PATIENCE)
             assert len(furnished.snapshot()) > len(before)
         finally:
-            os.killpg(running.pid, number)
+            unix.os.killpg(running.pid, number)
             out, _ = running.communicate(timeout=PATIENCE)
     assert (running.returncode, out) == (128 + number, b"")
     assert furnished.snapshot() == before

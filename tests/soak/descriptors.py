@@ -34,13 +34,12 @@ def enough_for(wanted: int) -> int:
 
 def _allowed(needed: int) -> int:
     """The soft limit, raised to what is needed, or as far as that goes."""
-    if sys.platform == "win32":
-        return _SELECTABLE
-    import resource  # only here, as above
+    allowed = _SELECTABLE
+    if sys.platform != "win32":
+        import resource  # only here, as above
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY:
-        needed = min(needed, hard)
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-    return needed
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        if soft != resource.RLIM_INFINITY and soft < allowed:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
