@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import gc
+import os
+import runpy
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,6 +26,17 @@ for _name in ("SIGHUP", "SIGQUIT"):
     if hasattr(signal, _name):  # Windows has neither
         signal.signal(getattr(signal, _name), signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--selector", choices=["select"], help="what waits for sockets, here and in all processes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--selector"):
+        folder = Path(__file__).parent / "selector"
+        runpy.run_path(str(folder / "sitecustomize.py"))
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 def pytest_collection_finish() -> None:
