@@ -20,6 +20,7 @@ import pytest
 
 from smtpmock_cli import Configuration, Rule, Server
 from smtpmock_cli.ready import LIMIT, check
+from tests import unix
 from tests.certificates import Certificate
 from tests.control.web import port as http_port
 from tests.faults.observed import observed
@@ -303,7 +304,7 @@ def test_a_server_that_left_its_file_behind(port_file: str) -> None:
 @posix
 @pytest.mark.parametrize("path", ["FIFO", "FOLDER", "/dev/zero", "no\0name"])
 def test_a_port_file_that_is_no_file(path: str, tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "FIFO")
+    unix.os.mkfifo(tmp_path / "FIFO")
     (tmp_path / "FOLDER").mkdir()
     assert fault(Configuration(port_file=str(tmp_path / path))).startswith("port file ")
 
