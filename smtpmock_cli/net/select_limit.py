@@ -75,7 +75,8 @@ class LimitedSelector(selectors.SelectSelector):
 
     def count(self, connection: socket.socket) -> None:
         """Let a socket be one of the connections until it is closed."""
-        self._connections.append(connection)
+        if self._most < sys.maxsize:  # else nobody would ever look for those that are closed
+            self._connections.append(connection)
 
     def has_room(self) -> bool:
         """Whether there may be one more connection."""

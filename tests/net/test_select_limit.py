@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -542,6 +543,15 @@ def test_a_closed_connection_makes_room(limited: Any, pairs: list[socket.socket]
     assert not selector.has_room()
     pairs[0].close()
     assert selector.has_room()
+
+
+def test_where_descriptors_have_to_be_low_no_connection_is_kept(limited: Any) -> None:
+    sock = socket.socket()
+    limited(sys.maxsize, 1024).count(sock)
+    seen = weakref.ref(sock)
+    sock.close()
+    del sock
+    assert seen() is None
 
 
 def test_limits_are_those_of_the_platform() -> None:
