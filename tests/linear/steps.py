@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,6 +19,8 @@ from tests.helpers import ROOT
 from .case import Call, Case
 from .inputs import SQUARE, cases
 
+PROCESSES = min(4, os.cpu_count() or 1)
+"""That count instructions side by side, each a share of the cases: a count does not depend on what else runs."""
 CALLGRIND_LIMIT = 600.0
 """Seconds after which the count is given up."""
 _MARK = "getppid"
@@ -57,18 +60,27 @@ def counted() -> tuple[Case, ...]:
 
 
 def instructions(sizes: Sequence[int], folder: Path) -> dict[str, list[int]]:
-    """How many instructions of the processor each case takes, for each of the sizes, in a process of its own.
-
-    Callgrind writes what it has counted each time that the mark is called: first what came before, then a call, then
-    what it took to prepare the next one, and so on. The first call is of nothing, and is taken off the others.
+    """How many instructions of the processor each case takes, for each of the sizes.
 
     :raises CannotCount: it can't be done here.
     """
     program = shutil.which("valgrind")
     if program is None:
         raise CannotCount("valgrind is not here, which counts the instructions of C: apt-get install valgrind")
+    with ThreadPoolExecutor(PROCESSES) as threads:
+        counts = threads.map(lambda share: _instructions(program, share, sizes, folder / str(share)), range(PROCESSES))
+        return {name: costs for count in counts for name, costs in count.items()}
+
+
+def _instructions(program: str, share: int, sizes: Sequence[int], folder: Path) -> dict[str, list[int]]:
+    """One process's share of the cases.
+
+    Callgrind writes what it has counted each time that the mark is called: first what came before, then a call, then
+    what it took to prepare the next one, and so on. The first call is of nothing, and is taken off the others.
+    """
+    folder.mkdir()
     counting = [program, "--tool=callgrind", f"--dump-before={_MARK}", f"--callgrind-out-file={folder}/part"]
-    child = [sys.executable, "-m", "tests.linear.steps", *map(str, sizes)]
+    child = [sys.executable, "-m", "tests.linear.steps", *map(str, (share, *sizes))]
     ended = subprocess.run(
         [*counting, *child],
         cwd=ROOT,
@@ -81,10 +93,11 @@ def instructions(sizes: Sequence[int], folder: Path) -> dict[str, list[int]]:
     if ended.returncode < 0:
         raise CannotCount(f"valgrind cannot run this Python on this processor: {complaint[-200:]}")
     assert ended.returncode == 0, complaint
-    each = len(sizes)
-    nothing, *costs = [_cost(folder, 2 * number) for number in range(1, 2 + len(counted()) * each)]
+    own = counted()[share::PROCESSES]
+    nothing, *costs = [_cost(folder, 2 * number) for number in range(1, 2 + len(own) * len(sizes))]
     return {
-        case.name: [cost - nothing for cost in costs[number * each :][:each]] for number, case in enumerate(counted())
+        case.name: [cost - nothing for cost in costs[number * len(sizes) :][: len(sizes)]]
+        for number, case in enumerate(own)
     }
 
 
@@ -94,12 +107,12 @@ def _cost(folder: Path, part: int) -> int:
     return int(found[1])
 
 
-def _be_counted(sizes: Sequence[int]) -> None:
+def _be_counted(share: int, *sizes: int) -> None:
     gc.disable()  # when it runs is a matter of all that ran before
     mark = getattr(os, _MARK)
     mark()
     mark()
-    for case in counted():
+    for case in counted()[share::PROCESSES]:
         case.call(64)()  # what is made on first use is no cost of the input's
         for size in sizes:
             call = case.call(size)
@@ -109,4 +122,4 @@ def _be_counted(sizes: Sequence[int]) -> None:
 
 
 if __name__ == "__main__":
-    _be_counted([int(size) for size in sys.argv[1:]])
+    _be_counted(*map(int, sys.argv[1:]))

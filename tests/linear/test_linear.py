@@ -42,7 +42,7 @@ def test_a_square_is_told_in_bytecodes() -> None:
 
 
 def test_in_instructions(tmp_path: Path) -> None:
-    """All in one process, because its start takes longer than most cases."""
+    """Many in one process, because its start takes longer than most cases."""
     try:
         costs = instructions([SIZE, 2 * SIZE], tmp_path)
     except CannotCount as why:
