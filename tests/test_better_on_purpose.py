@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from tests.faults.observed import MARGIN, a_second_passes, assert_serves, peer, 
 from tests.faults.test_start import limited
 from tests.frozen.processes import linux
 from tests.helpers import ENVELOPE, PATIENCE, PROGRAM, RCPT, ROOT, Client, Daemon, daemon, log_texts, play
+from tests.net.test_listener import knows_nothing
 from tests.soak import procfs
 from tests.test_cli import (
     FORCED,
@@ -127,6 +129,19 @@ def test_host_without_brackets(host: str) -> None:
 def test_host_as_a_number(host: str) -> None:
     with daemon(f"-host={host}") as running, Client(running.port) as client:
         assert client.ask(b"NOOP\r\n") == "250 Ok"
+
+
+@row("`-host=localhost` where nothing resolves names, as in an empty container")
+def test_localhost_without_a_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as container:
+        container.setattr(socket, "getaddrinfo", knows_nothing)
+        server = Server(Configuration(host_address="localhost"))
+        server.start()
+    try:
+        with Client(server.port_number) as client:
+            assert client.ask(b"NOOP\r\n") == "250 Ok"
+    finally:
+        server.stop()
 
 
 @row("no `-host`")

@@ -62,6 +62,16 @@ def _looked_up(name: str) -> tuple[int, tuple[Any, ...]]:
     # As bytes, because a str makes the interpreter import its idna codec; without the port, because
     # some resolvers cut a port down to 16 bits where bind() refuses it.
     encoded = name.encode("ascii" if name.isascii() else "idna")
-    found = socket.getaddrinfo(encoded, None, type=socket.SOCK_STREAM)
+    try:
+        found = socket.getaddrinfo(encoded, None, type=socket.SOCK_STREAM)
+    except socket.gaierror:
+        if not _is_localhost(name):
+            raise
+        return socket.AF_INET, ("127.0.0.1",)
     family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)  # as go-smtp-mock
     return family, (address[0], *address[2:])
+
+
+def _is_localhost(name: str) -> bool:
+    """Whether a name means this machine wherever it is (RFC 6761 section 6.3): an empty container has no /etc/hosts."""
+    return name.lower().rstrip(".").rpartition(".")[2] == "localhost"

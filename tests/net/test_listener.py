@@ -34,6 +34,24 @@ def test_ipv4(host: str) -> None:
     assert listens_on(host) == "127.0.0.1"
 
 
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "localhost.", "smtp.localhost"])
+def test_localhost_without_a_resolver_that_knows_it(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", knows_nothing)
+    assert listens_on(host) == "127.0.0.1"
+
+
+@pytest.mark.parametrize("host", ["localhost.example", "notlocalhost", ".", "localhost-"])
+def test_other_names_need_a_resolver(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", knows_nothing)
+    with pytest.raises(socket.gaierror):
+        listen(host, 0)
+
+
+def knows_nothing(*_: object, **__: object) -> None:
+    """The resolver of a container with neither /etc/hosts nor a name server."""
+    raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+
 @pytest.mark.usefixtures("ipv6")
 @pytest.mark.parametrize("host", ["[::1]", "[0::1]", "[0:0:0:0:0:0:0:1]", "[::0.0.0.1]"])
 def test_ipv6(host: str) -> None:
