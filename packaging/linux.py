@@ -19,10 +19,10 @@ COMPILED = "cc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-
 ELF = b"\x7fELF"
 RESOLVED = re.compile(r"^\s*(?:\S+ => )?(/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 """A line of ldd's with the path of a library, or of the loader."""
-MODULES = "libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"
-"""What an older glibc looks names up with, without naming it as needed."""
-BUILT_IN = 2, 34
-"""The version of glibc since which it needs no modules for that."""
+LOADED_LATER = ["libgcc_s.so.1"]
+"""What glibc loads by itself, without naming it as needed: this at the end of a thread."""
+NAME_SERVICES = ["libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"]
+"""The same, to look up names, before version 2.34."""
 
 
 def complete(launcher: Path, files: Path) -> None:
@@ -53,15 +53,21 @@ def compile_launcher(launcher: Path, loader: str) -> None:
 
 def add_libraries(files: Path) -> str:
     """Copy what the frozen program, its libraries and its modules need of the system; the loader's name."""
-    found = needed(binaries(files))
+    found = needed(binaries(files)) | loaded_later()
     (loader,) = (path for path in found if path.name.startswith("ld-"))
-    if glibc_version() < BUILT_IN:
-        found |= needed_modules(next(path for path in found if path.name == "libc.so.6"))
     for path in sorted(found):
         if not (files / path.name).exists():
             shutil.copy(path, files / path.name)
     (files / loader.name).chmod(0o755)
     return loader.name
+
+
+def loaded_later() -> set[Path]:
+    names = LOADED_LATER if glibc_version() >= (2, 34) else LOADED_LATER + NAME_SERVICES
+    paths = {Path(output("cc", f"-print-file-name={name}").strip()) for name in names}
+    if lacking := [str(path) for path in paths if not path.is_absolute()]:
+        sys.exit(f"The system's {' and '.join(lacking)} cannot be found")
+    return paths
 
 
 def binaries(files: Path) -> list[Path]:
@@ -74,18 +80,19 @@ def needed(paths: Iterable[Path]) -> set[Path]:
 
 
 def listed(path: Path) -> str:
-    done = subprocess.run(["ldd", path], capture_output=True, text=True, check=True, env=os.environ | {"LC_ALL": "C"})
-    if "not found" in done.stdout:
-        sys.exit(f"A library that {path.name} needs is missing:\n{done.stdout}")
-    return done.stdout
+    found = output("ldd", path)
+    if "not found" in found:
+        sys.exit(f"A library that {path.name} needs is missing:\n{found}")
+    return found
+
+
+def output(*command: str | Path) -> str:
+    env = os.environ | {"LC_ALL": "C"}
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=env).stdout
 
 
 def glibc_version() -> tuple[int, ...]:
     return tuple(map(int, platform.libc_ver()[1].split(".")))
-
-
-def needed_modules(libc: Path) -> set[Path]:
-    return {libc.with_name(name) for name in MODULES}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,71 @@
+"""Chroots: machines with next to nothing on them, for the frozen program to run on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.helpers import PATIENCE, Daemon
+
+NOBODY = "65534:65534"
+_MOUNT_PROC = 'mount -t proc proc "$0/proc"'
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+"""Where chroot and mount are, which not every user's PATH has."""
+_MAKE_READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"'
+
+
+class Chroot:
+    """A root directory; it has the program as ``/opt/smtpmock``, with its folder, and whatever a test puts into it."""
+
+    def __init__(self, folder: Path, program: Path) -> None:
+        self.folder = folder
+        self.user = "0:0"
+        self.mounts = [_MOUNT_PROC]
+        self.program = "/opt/smtpmock"
+        folder.chmod(0o755)
+        for name in ("proc", "opt"):
+            (folder / name).mkdir()
+        shutil.copy(program.resolve(), folder / "opt/smtpmock")
+        shutil.copytree(program.resolve().with_name("smtpmock-files"), folder / "opt/smtpmock-files", symlinks=True)
+
+    def has_no_proc(self) -> None:
+        self.mounts = []
+
+    def is_read_only(self) -> None:
+        self.mounts = [_MAKE_READ_ONLY, *self.mounts]
+
+    def command(self, *words: str) -> list[str]:
+        """Run these words in it. The mounts are gone with the process, which is the words' from the exec on."""
+        script = " && ".join([*self.mounts, 'exec chroot "--userspec=$1" "$0" "${@:2}"'])
+        return ["unshare", "--mount", "bash", "-c", script, str(self.folder), self.user, *words]
+
+    @contextmanager
+    def listening(self, *flags: str) -> Iterator[Daemon]:
+        """The program, with next to no environment."""
+        with Daemon(*flags, program=self.command(self.program), env=_ENVIRONMENT) as running:
+            running.wait_until_listening()
+            yield running
+
+    def files(self) -> set[str]:
+        """Every file and folder in it."""
+        return {path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*")}
+
+
+def obstacle() -> str:
+    """Why there can be no chroot here, or nothing."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "chroot takes root, on Linux"
+    if missing := [
+        name for name in ("bash", "chroot", "mount", "unshare") if shutil.which(name, path=_ENVIRONMENT["PATH"]) is None
+    ]:
+        return f"{' and '.join(missing)} missing"
+    with tempfile.TemporaryDirectory() as folder:
+        attempt = ["unshare", "--mount", "sh", "-c", 'mount -t proc proc "$0"', folder]
+        done = subprocess.run(attempt, capture_output=True, text=True, timeout=PATIENCE, env=_ENVIRONMENT)
+    return f"this root may not mount: {done.stderr.strip()}" if done.returncode else ""
