@@ -7,7 +7,9 @@ alone; once the protocol has closed, nothing is told to it any more, and no refe
 
 from __future__ import annotations
 
+import os
 import ssl
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -53,13 +55,30 @@ def self_signed_context() -> tuple[ssl.SSLContext, bytes]:
     """The same with a certificate made for this machine, and the one, as PEM, to trust for that.
 
     :raises ImportError: the library that makes it is missing.
+    :raises OSError: there is no place for it; the text says why.
     """
     import trustme  # only here: an extra, and of some weight
 
     authority = trustme.CA()
+    issued = authority.issue_cert(*SELF_SIGNED_NAMES)
     context = _context()
-    authority.issue_cert(*SELF_SIGNED_NAMES).configure_cert(context)
+    if not _load_from_memory(context, issued.private_key_and_cert_chain_pem.bytes()):
+        issued.configure_cert(context)
     return context, authority.cert_pem.bytes()
+
+
+def _load_from_memory(context: ssl.SSLContext, pem: bytes) -> bool:
+    """Load a key and its certificates, which OpenSSL reads from files only; whether this system can do so.
+
+    Not: a temporary file, as trustme uses, because a container may be read-only.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):  # no /proc, or no room
+            with os.fdopen(os.memfd_create("certificate"), "wb", buffering=0) as file:
+                file.write(pem)
+                context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+            return True
+    return False
 
 
 SELF_SIGNED_NAMES = ("localhost", "127.0.0.1", "::1")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import smtplib
+import ssl
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tests.certificates import Certificate
-from tests.helpers import ENVELOPE, PATIENCE, Daemon
+from tests.helpers import ENVELOPE, PATIENCE, Daemon, free_port
 
-from .processes import linux, listening, run
+from .processes import linux, listening
 
 HOST = "127.0.0.1"
 MAIL = "Subject: hi\r\n\r\nHello\r\n"
@@ -69,17 +71,33 @@ def test_hundreds_of_rules(program: Path, tmp_path: Path) -> None:
     assert [reply for reply in replies if reply.startswith(b"451")] == [b"451 77", b"451 99", b"451 88"]
 
 
-def test_certificates_are_not_made(program: Path) -> None:
-    done = run(program, "-tlsSelfSigned")
-    assert done.returncode == 1
-    assert "Failed to make a TLS certificate: the library trustme is missing" in done.stderr.splitlines()[0]
-    assert "-tlsCert" in done.stderr.splitlines()[0]
+@pytest.mark.parametrize("mode", ["starttls", "required", "implicit"])
+def test_a_certificate_is_made(program: Path, mode: str) -> None:
+    http_port = free_port()
+    with listening(program, "-tlsSelfSigned", f"-tlsMode={mode}", f"-httpPort={http_port}") as running:
+        assert_mail_goes_in_by_tls(running, http_port, mode)
+
+
+def assert_mail_goes_in_by_tls(running: Daemon, http_port: int, mode: str) -> None:
+    """A client that trusts what the server says is to be trusted verifies it."""
+    with urllib.request.urlopen(f"http://{HOST}:{http_port}/smtpmock/tls-authority.pem", timeout=PATIENCE) as answer:
+        context = ssl.create_default_context(cadata=answer.read().decode("ascii"))
+    if mode == "implicit":
+        client: smtplib.SMTP = smtplib.SMTP_SSL(HOST, running.port, "example.com", timeout=PATIENCE, context=context)
+    else:
+        client = smtplib.SMTP(HOST, running.port, "example.com", timeout=PATIENCE)
+        client.starttls(context=context)
+    with client:
+        assert client.sendmail("a@example.com", ["b@example.com"], MAIL) == {}
 
 
 @linux
 def test_openssl_is_loaded_where_it_is_used(program: Path, certificate: Certificate) -> None:
+    makers = {"_rust", "_cffi_backend"}
     with listening(program, "-esmtp") as plain, plain.client() as client:
         client.ask(b"NOOP\r\n")
-        assert {"libpython3"} <= loaded(plain) - {"libssl", "libcrypto"} == loaded(plain)
+        assert {"libpython3"} <= loaded(plain) - {"libssl", "libcrypto"} - makers == loaded(plain)
     with listening(program, f"-tlsCert={certificate.both}") as secured:
-        assert {"libssl", "libcrypto"} <= loaded(secured)
+        assert {"libssl", "libcrypto"} <= loaded(secured) - makers == loaded(secured)
+    with listening(program, "-tlsSelfSigned") as maker:
+        assert {"libssl", "libcrypto", *makers} <= loaded(maker)

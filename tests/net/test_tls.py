@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import re
@@ -11,6 +12,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -377,6 +379,26 @@ def test_self_signed(name: str) -> None:
                 assert secured.recv(100) == b"250 Ok\r\n"
     with Server() as server:
         assert server.tls_authority is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has files in memory")
+def test_self_signed_needs_no_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with Server(Configuration(tls_self_signed=True)) as server:
+        assert server.tls_authority is not None
+
+
+def test_self_signed_where_nothing_is_kept_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As on a Linux without /proc, and elsewhere: in a temporary file, which is gone afterwards."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "memfd_create", no_memory_file, raising=False)
+    with Server(Configuration(tls_self_signed=True)) as server:
+        assert server.tls_authority is not None
+    assert list(tmp_path.iterdir()) == []
+
+
+def no_memory_file(name: str) -> int:
+    raise OSError(errno.ENOSYS, name)
 
 
 def test_without_the_library_that_makes_certificates() -> None:

@@ -22,6 +22,7 @@ from tests.test_cli import STAMP, continue_after_a_moment
 from . import chroots
 from .chroots import NOBODY, Chroot
 from .processes import assert_serves, linux, listening, processes_with, run
+from .test_extensions import assert_mail_goes_in_by_tls
 
 pytestmark = linux
 
@@ -98,6 +99,14 @@ def test_on_a_read_only_root_as_nobody(chroot: Chroot) -> None:
     chroot.is_read_only()
     chroot.user = NOBODY
     assert_serves_all(chroot)
+
+
+def test_a_certificate_is_made_on_a_read_only_root_as_nobody(chroot: Chroot) -> None:
+    chroot.is_read_only()
+    chroot.user = NOBODY
+    http_port = free_port()
+    with chroot.listening("-tlsSelfSigned", f"-httpPort={http_port}") as running:
+        assert_mail_goes_in_by_tls(running, http_port, "starttls")
 
 
 @pytest.mark.parametrize("hosts", [None, "10.9.8.7 elsewhere\n", "127.0.0.1 localhost\n"], ids=ascii)
