@@ -14,6 +14,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import licenses
+
 LAUNCHER = Path(__file__).with_name("launcher.c")
 COMPILED = "cc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-Wl,--build-id=none"
 ELF = b"\x7fELF"
@@ -26,13 +28,20 @@ NAME_SERVICES = ["libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"]
 
 
 def complete(launcher: Path, files: Path) -> None:
-    """Put the launcher in place, and the loader and the system's libraries beside the frozen program."""
-    loader = add_libraries(files)
+    """Put the launcher in place; the loader, the system's libraries and all licences beside the frozen program."""
+    added = add_libraries(files)
+    (loader,) = (name for name in added if name.startswith("ld-"))
+    (files / loader).chmod(0o755)
     compile_launcher(launcher, loader)
+    licenses.collect(files, binaries(files), added)
 
 
 def obstacle() -> str:
     """Why no launcher can be made here, and what to install; or nothing."""
+    if shutil.which("dpkg-query") is None:
+        return (
+            "dpkg is missing: the archive is built on Debian or Ubuntu, whose packages have the licences of libraries"
+        )
     if shutil.which("cc") is None:
         return "a C compiler is missing: install gcc and libc6-dev (Debian, Ubuntu), or gcc and glibc-static"
     done = subprocess.run(
@@ -51,15 +60,13 @@ def compile_launcher(launcher: Path, loader: str) -> None:
     launcher.chmod(0o755)
 
 
-def add_libraries(files: Path) -> str:
-    """Copy what the frozen program, its libraries and its modules need of the system; the loader's name."""
+def add_libraries(files: Path) -> dict[str, Path]:
+    """Copy what the frozen program, its libraries and its modules need of the system; where each comes from."""
     found = needed(binaries(files)) | loaded_later()
-    (loader,) = (path for path in found if path.name.startswith("ld-"))
-    for path in sorted(found):
-        if not (files / path.name).exists():
-            shutil.copy(path, files / path.name)
-    (files / loader.name).chmod(0o755)
-    return loader.name
+    added = {path.name: path for path in sorted(found) if not (files / path.name).exists()}
+    for name, path in added.items():
+        shutil.copy(path, files / name)
+    return added
 
 
 def loaded_later() -> set[Path]:
