@@ -43,12 +43,7 @@ choose_archive() {
     *) fail "there is no smtpmock for the processor '$machine'; $otherwise" ;;
     esac
     case $system in
-    Linux)
-        case $(ldd --version 2>&1 || :) in
-        *musl*) fail "there is no smtpmock for a Linux with musl, such as Alpine; $otherwise" ;;
-        esac
-        archive=smtpmock_Linux_$processor.tar.gz
-        ;;
+    Linux) archive=smtpmock_Linux_$processor.tar.gz ;;
     Darwin) archive=smtpmock_Darwin_$processor.tar.gz ;;
     MINGW* | MSYS* | CYGWIN*)
         # For arm64 too: Windows runs it there.

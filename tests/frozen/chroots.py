@@ -15,24 +15,38 @@ from tests.helpers import PATIENCE, Daemon
 
 NOBODY = "65534:65534"
 _MOUNT_PROC = 'mount -t proc proc "$0/proc"'
+_BIND_DEVICES = 'mount --rbind /dev "$0/dev"'
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 """Where chroot and mount are, which not every user's PATH has."""
 _MAKE_READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"'
 
 
 class Chroot:
-    """A root directory; it has the program as ``/opt/smtpmock``, with its folder, and whatever a test puts into it."""
+    """A root directory with nothing but what a test puts into it."""
 
-    def __init__(self, folder: Path, program: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.user = "0:0"
         self.mounts = [_MOUNT_PROC]
-        self.program = "/opt/smtpmock"
+        (folder / "proc").mkdir(parents=True)
         folder.chmod(0o755)
-        for name in ("proc", "opt"):
-            (folder / name).mkdir()
-        shutil.copy(program.resolve(), folder / "opt/smtpmock")
-        shutil.copytree(program.resolve().with_name("smtpmock-files"), folder / "opt/smtpmock-files", symlinks=True)
+
+    def has(self, program: Path) -> None:
+        """The frozen program, as ``/opt/smtpmock``, with its folder."""
+        (self.folder / "opt").mkdir()
+        shutil.copy(program.resolve(), self.folder / "opt/smtpmock")
+        files = program.resolve().with_name("smtpmock-files")
+        shutil.copytree(files, self.folder / "opt/smtpmock-files", symlinks=True)
+
+    def is_alpine(self, *tools: str) -> None:
+        """It has musl's C library, devices, and these tools of BusyBox's."""
+        for name in ("bin", "dev", "lib"):
+            (self.folder / name).mkdir()
+        self.mounts.append(_BIND_DEVICES)
+        shutil.copy(_musl()[0], self.folder / "lib")
+        shutil.copy(str(shutil.which("busybox")), self.folder / "bin/busybox")
+        for name in tools:
+            (self.folder / "bin" / name).symlink_to("busybox")
 
     def has_no_proc(self) -> None:
         self.mounts = []
@@ -48,7 +62,7 @@ class Chroot:
     @contextmanager
     def listening(self, *flags: str) -> Iterator[Daemon]:
         """The program, with next to no environment."""
-        with Daemon(*flags, program=self.command(self.program), env=_ENVIRONMENT) as running:
+        with Daemon(*flags, program=self.command("/opt/smtpmock"), env=_ENVIRONMENT) as running:
             running.wait_until_listening()
             yield running
 
@@ -69,3 +83,16 @@ def obstacle() -> str:
         attempt = ["unshare", "--mount", "sh", "-c", 'mount -t proc proc "$0"', folder]
         done = subprocess.run(attempt, capture_output=True, text=True, timeout=PATIENCE, env=_ENVIRONMENT)
     return f"this root may not mount: {done.stderr.strip()}" if done.returncode else ""
+
+
+def want_of_alpine() -> str:
+    """What is missing to make one as Alpine is, or nothing."""
+    missing = [
+        name for name, found in {"musl": _musl(), "busybox-static": shutil.which("busybox")}.items() if not found
+    ]
+    return f"{' and '.join(missing)} missing: script/tools installs them" if missing else ""
+
+
+def _musl() -> list[Path]:
+    """Its loader, which is the library as well."""
+    return sorted(Path("/lib").glob("ld-musl-*.so.1"))

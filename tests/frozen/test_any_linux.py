@@ -46,12 +46,11 @@ def copy(program: Path, folder: Path) -> Path:
 @pytest.fixture
 def chroot(program: Path, tmp_path: Path) -> Chroot:
     """A machine with an empty ``/proc``, and nothing else but the program."""
-    obstacle = chroots.obstacle()
-    if obstacle:
+    if obstacle := chroots.obstacle():
         pytest.skip(obstacle)
-    folder = tmp_path / "root"
-    folder.mkdir()
-    return Chroot(folder, program)
+    root = Chroot(tmp_path / "root")
+    root.has(program)
+    return root
 
 
 # What there may be on a machine
@@ -128,16 +127,10 @@ def test_names_in_an_empty_root(chroot: Chroot) -> None:
 @pytest.fixture
 def alpine(chroot: Chroot) -> Chroot:
     """A machine with musl's C library, and BusyBox's tools."""
-    loaders = list(Path("/lib").glob("ld-musl-*.so.1"))
-    busybox = shutil.which("busybox")
-    if not loaders or busybox is None:
-        pytest.skip("musl or busybox is missing: script/tools installs them (Debian: musl, busybox-static)")
-    for name in ("bin", "lib", "usr/local/bin"):
-        (chroot.folder / name).mkdir(parents=True)
-    shutil.copy(loaders[0], chroot.folder / "lib")
-    shutil.copy(busybox, chroot.folder / "bin/busybox")
-    for name in ("sh", "env"):
-        (chroot.folder / "bin" / name).symlink_to("busybox")
+    if obstacle := chroots.want_of_alpine():
+        pytest.skip(obstacle)
+    chroot.is_alpine("sh", "env")
+    (chroot.folder / "usr/local/bin").mkdir(parents=True)
     (chroot.folder / "usr/local/bin/smtpmock").symlink_to("/opt/smtpmock")
     return chroot
 
