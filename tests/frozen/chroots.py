@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import platform
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import unix
 from tests.helpers import PATIENCE, Daemon
 
 NOBODY = "65534:65534"
@@ -73,7 +73,7 @@ class Chroot:
 
 def obstacle() -> str:
     """Why there can be no chroot here, or nothing."""
-    if sys.platform != "linux" or os.geteuid() != 0:
+    if platform.system() != "Linux" or unix.os.geteuid() != 0:
         return "chroot takes root, on Linux"
     if missing := [
         name for name in ("bash", "chroot", "mount", "unshare") if shutil.which(name, path=_ENVIRONMENT["PATH"]) is None

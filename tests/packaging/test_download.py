@@ -16,12 +16,9 @@ from typing import Any
 
 import pytest
 
-<<<<<<< HEAD
 from tests import unix
-=======
 from tests.frozen import chroots
 from tests.frozen.chroots import Chroot
->>>>>>> 2907dfc (script/download.sh works on Alpine; releases for Linux are built with Debian's Python, and tried on Alpine and older systems)
 from tests.helpers import PATIENCE, ROOT, free_port
 
 from .release import ARCHIVES, LATEST, Release, archive, path, tarred
