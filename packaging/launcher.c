@@ -14,14 +14,16 @@
  * - LC_ALL is C, in which Python takes all text for UTF-8, as go-smtp-mock does; in any other locale this C library
  *   would load files and modules of the host's.
  */
-#define _GNU_SOURCE /* for environ */
+#define _GNU_SOURCE /* for environ and syscall() */
 #include <errno.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -95,6 +97,17 @@ static void adjust_environment(const char *program) {
         allocated(NULL);
 }
 
+/* Leaves the loader what `setcap cap_net_bind_service=ep smtpmock` gave this file: ports below 1024, as SMTP's 25. */
+static void pass_on_capability(void) {
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2];
+    if (!getauxval(AT_SECURE) || syscall(SYS_capget, &header, data))
+        return;
+    data[0].inheritable |= data[0].permitted & 1u << CAP_NET_BIND_SERVICE;
+    if (!syscall(SYS_capset, &header, data))
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0);
+}
+
 int main(int argc, char **argv) {
     char *files = find_files(own_folder());
     char *loader = join(files, "/" LOADER), *program = join(files, "/smtpmock");
@@ -106,6 +119,7 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++)
         words[i + 3] = argv[i];
     adjust_environment(program);
+    pass_on_capability();
     if (access(program, R_OK))
         fail("cannot use ", program, ": ", strerror(errno));
     execv(loader, words);

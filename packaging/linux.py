@@ -43,7 +43,7 @@ def obstacle() -> str:
             "dpkg is missing: the archive is built on Debian or Ubuntu, whose packages have the licences of libraries"
         )
     if shutil.which("cc") is None:
-        return "a C compiler is missing: install gcc and libc6-dev (Debian, Ubuntu), or gcc and glibc-static"
+        return "a C compiler is missing: install gcc and libc6-dev, as script/tools does"
     done = subprocess.run(
         ["cc", "-static", "-xc", "-", "-o", os.devnull],
         input="int main(void) { return 0; }",
@@ -51,7 +51,7 @@ def obstacle() -> str:
         text=True,
     )
     if done.returncode:
-        return "the static C library is missing: install libc6-dev (Debian, Ubuntu) or glibc-static (Fedora)"
+        return "the static C library is missing: install libc6-dev, as script/tools does"
     return ""
 
 

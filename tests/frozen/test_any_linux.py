@@ -11,10 +11,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests import unix
 from tests.faults.observed import wait_for_exit
 from tests.helpers import PATIENCE, TRANSACTION, Client, Daemon, free_port
 from tests.test_cli import STAMP, continue_after_a_moment
@@ -187,7 +190,7 @@ def test_a_path_that_is_too_long_is_one_clear_error(program: Path, tmp_path: Pat
         with open("smtpmock", "wb", opener=lambda name, flags: os.open(name, flags, 0o755, dir_fd=folder)) as file:
             file.write(program.read_bytes())
         command = ["./smtpmock", "-v"]
-        done = subprocess.run(command, preexec_fn=lambda: os.fchdir(folder), capture_output=True, text=True)
+        done = subprocess.run(command, preexec_fn=lambda: unix.os.fchdir(folder), capture_output=True, text=True)
     finally:
         os.close(folder)
     assert done.returncode == 1
@@ -282,6 +285,32 @@ def test_the_process_is_the_one_that_was_started_and_has_its_name(program: Path,
         process = Path(f"/proc/{running.process.pid}")
         assert (process / "comm").read_text() == f"{name}\n"
         assert (process / "environ").read_bytes().count(b"\0LD_") == 0
+
+
+def test_a_capability_of_its_file_lets_it_have_a_low_port(program: Path) -> None:
+    """Of SMTP's own port, 25, too, without being root."""
+    if any(shutil.which(tool) is None for tool in ("setcap", "setpriv")) or unix.os.geteuid() != 0:
+        pytest.skip("setcap or setpriv is missing (Debian: libcap2-bin, util-linux), or this is not root")
+    # Not tmp_path, because nobody could not get there.
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        copied = copy(program, Path(name) / "copy")
+        given = subprocess.run(["setcap", "cap_net_bind_service=ep", copied], capture_output=True, text=True)
+        if given.returncode:
+            pytest.skip(f"this file system keeps no capabilities: {given.stderr}")
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        with Daemon(program=[*nobody, str(copied)], port=free_low_port()) as running:
+            running.wait_until_listening()
+            with running.client() as client:
+                assert client.ask(HELO) == "250 Received"
+
+
+def free_low_port() -> int:
+    """One that takes a privilege."""
+    for port in range(1023, 511, -1):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    pytest.skip("no port below 1024 is free")
 
 
 EXECUTE = """
