@@ -28,6 +28,7 @@ from smtpmock_cli.log import _PATIENCE, BACKLOG_LIMIT, LAST_PATIENCE
 from smtpmock_cli.messages_file import WAITING_LIMIT
 from smtpmock_cli.net import listener, select_limit
 from smtpmock_cli.net.connection import _LINGER, _SHORT_LINGER
+from smtpmock_cli.ready import LIMIT
 from smtpmock_cli.rule import KEYS, LONGEST_DELAY, MOST, RULES_LIMIT
 from smtpmock_cli.server import _LAST_PATIENCE
 from smtpmock_cli.smtp.counters import COUNTERS_KEPT
@@ -99,6 +100,7 @@ LIMITS = {
     "wait for that reader": f"{s(_PATIENCE)}; {s(LAST_PATIENCE)}",
     "messages that the reader of a named pipe": mib(WAITING_LIMIT),
     "messages in the report": f"{pytest_plugin.MESSAGES_SHOWN}; {pytest_plugin.LINES_SHOWN}",
+    "time that `-ready` waits": s(LIMIT),
 }
 """The value of each row, by how its name begins, or ends."""
 
