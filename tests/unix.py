@@ -1,4 +1,7 @@
-"""Modules with what Windows lacks, for tests that do not run there, where mypy takes their names as given."""
+"""Modules with what Windows lacks, for tests that do not run there: ``unix.os.mkfifo``, ``unix.signal.SIGSTOP``.
+
+With --platform win32, mypy knows of no such names, and takes those of these modules as given.
+"""
 
 from __future__ import annotations
 
