@@ -48,11 +48,16 @@ def git(*arguments: str) -> str:
 
 def write_stamp(epoch: int) -> None:
     """The module that tells the frozen program what it was built from, and when."""
-    commit = git("rev-parse", "HEAD") or "unknown"
-    changed = "-dirty" if git("status", "--porcelain", "--untracked-files=no") else ""
     built_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
     STAMP.mkdir(parents=True, exist_ok=True)
-    (STAMP / "smtpmock_build.py").write_text(f"COMMIT = {commit + changed!r}\nBUILT_AT = {built_at!r}\n")
+    (STAMP / "smtpmock_build.py").write_text(f"COMMIT = {commit()!r}\nBUILT_AT = {built_at!r}\n")
+
+
+def commit() -> str:
+    checked_out = git("rev-parse", "HEAD")
+    if not checked_out:
+        return os.environ.get("SOURCE_COMMIT") or "unknown"
+    return checked_out + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
 def freeze(epoch: str) -> None:

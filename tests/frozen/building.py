@@ -78,7 +78,7 @@ def environment() -> dict[str, str]:
     return inherited | {"PYTHON": sys.executable}
 
 
-def run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
+def run(command: Sequence[str], folder: Path, env: Mapping[str, str], limit: float = BUILD_LIMIT) -> None:
     """Run a command; no process of it outlives the time limit.
 
     :raises BuildError: it failed, or took too long.
@@ -90,7 +90,7 @@ def run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
             command, cwd=folder, env=env, stdin=null, stdout=output, stderr=output, start_new_session=True
         )
         try:
-            code: int | None = process.wait(BUILD_LIMIT)
+            code: int | None = process.wait(limit)
         except subprocess.TimeoutExpired:
             code = None
         finally:
@@ -100,7 +100,7 @@ def run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
             return
         output.seek(0)
         said = output.read().decode(errors="replace")[-_SHOWN:]
-    ending = f"exit code {code}" if code is not None else f"not done after {BUILD_LIMIT:.0f} s"
+    ending = f"exit code {code}" if code is not None else f"not done after {limit:.0f} s"
     raise BuildError(f"{' '.join(command)} in {folder}: {ending}\n{said}")
 
 

@@ -73,6 +73,7 @@ def test_what_is_unpacked_elsewhere_runs(program: Path, archive: Path, tmp_path:
     assert run(tmp_path / program.name, "-v").stdout == run(program, "-v").stdout
 
 
+@pytest.mark.native
 def test_two_builds_of_one_commit_are_the_same(tmp_path: Path) -> None:
     need_pyinstaller()
     first = copy_of_sources(tmp_path / "a")

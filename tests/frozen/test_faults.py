@@ -94,6 +94,7 @@ def test_with_few_descriptors_it_serves_or_says_why_not(program: Path, flags: tu
     assert (serving[0], serving[-1]) == (False, True)
 
 
+@pytest.mark.native
 @linux
 def test_with_little_memory_it_says_why_it_cannot_start(program: Path) -> None:
     assert_says_that_memory_is_short(without_memory([str(program)]))

@@ -27,7 +27,7 @@ from tests.e2e.clients import run as run_tool
 from tests.helpers import PATIENCE, Client, free_port
 from tests.test_cli import STAMP, connected, continue_after_a_moment, posix
 
-pytestmark = posix
+pytestmark = [posix, pytest.mark.native]
 
 WARM_UP = 0.1
 """Seconds, the gem's WARMUP_DELAY."""

@@ -46,6 +46,7 @@ def test_a_greeting(program: Path, flags: list[str], certificate: Certificate) -
     assert done.stdout == f"ready: {'smtps' if len(flags) == 2 else 'smtp'}://127.0.0.1:{running.port}\n"
 
 
+@pytest.mark.native
 def test_the_whole_program_takes_less_than_a_second(program: Path) -> None:
     with silent() as port:
         assert "no greeting within" in run(program, "-ready", f"-port={port}").stderr
