@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -84,50 +82,3 @@ def test_nobody_sets_a_secret() -> None:
 
 def test_dockerfile() -> None:
     passes(tool("hadolint"), DOCKERFILE)
-
-
-def health_check() -> list[str]:
-    found = re.search(r"HEALTHCHECK .*\\\n *CMD (\[.*\])\n", DOCKERFILE.read_text("utf-8"))
-    assert found
-    words: list[str] = json.loads(found[1])
-    return words
-
-
-LISTENING = """
-import fcntl, socket, struct, subprocess, sys
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:  # the network's loopback is down at first
-    fcntl.ioctl(any_socket, 0x8914, struct.pack("16sH14x", b"lo", 0x1 | 0x40))
-family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
-sockets = []
-if sys.argv[1]:
-    sockets.append(socket.create_server((sys.argv[1], int(sys.argv[2])), family=family))
-    if sys.argv[1] != "127.0.0.11":
-        sockets.append(socket.create_connection(sockets[0].getsockname()[:2]))
-        sockets.append(sockets[0].accept()[0])
-code = subprocess.call(sys.argv[3:])
-[sock.close() for sock in sockets]
-sys.exit(code)
-"""
-
-
-@pytest.mark.parametrize(
-    ("address", "port", "code"),
-    [
-        ("", "0", 1),
-        ("0.0.0.0", "2525", 0),
-        ("0.0.0.0", "3025", 0),
-        ("127.0.0.1", "2525", 0),
-        ("::", "2525", 0),
-        ("127.0.0.11", "40000", 1),  # Docker's name server
-    ],
-)
-def test_health_check(address: str, port: str, code: int) -> None:
-    """In a network of its own, as a container has one."""
-    alone = [shutil.which("unshare") or "", "--user", "--map-root-user", "--net"]
-    try:
-        subprocess.run([*alone, "true"], check=True, capture_output=True, timeout=PATIENCE)
-    except (OSError, subprocess.SubprocessError) as error:
-        pytest.skip(f"no network namespaces here: {error}")
-    command = [*alone, sys.executable, "-c", LISTENING, address, port, *health_check()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
