@@ -74,7 +74,7 @@ def main(command: str, *arguments: str) -> None:
         if command == "build" or outdated():
             make()
         if command == "test":
-            test(arguments or ["tests/frozen"])
+            test(arguments)
     except Arm64Error as error:
         sys.exit(str(error))
 
@@ -171,7 +171,9 @@ def sources() -> str:
     :raises Arm64Error: nowhere.
     """
     system = platform.freedesktop_os_release()
-    codename = system.get("VERSION_CODENAME", "")
+    codename = system.get("VERSION_CODENAME")
+    if not codename:
+        raise Arm64Error("/etc/os-release names no release of Debian or Ubuntu")
     key = Path(f"/usr/share/keyrings/{system['ID']}-archive-keyring.gpg")
     options = f"arch=arm64 signed-by={key}" if key.is_file() else "arch=arm64"
     mirror = os.environ.get("ARM64_MIRROR")
@@ -300,7 +302,8 @@ def test(arguments: Sequence[str]) -> None:
     shutil.copy(ARCHIVE, PROGRAM.parent)
     os.environ["SMTPMOCK_PROGRAM"] = str(PROGRAM)
     # By this machine's Python: all that is emulated is the program.
-    os.execv(sys.executable, [sys.executable, "-m", "pytest", "-m", "not native", *arguments])
+    frozen = ("-o", "testpaths=tests/frozen", "-m", "not native")
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *frozen, *arguments])
 
 
 if __name__ == "__main__":
