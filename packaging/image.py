@@ -146,8 +146,7 @@ def complete(layout: Path, health_check: Mapping[str, Any], made: Path, epoch: i
     config["config"]["Healthcheck"] = health_check
     manifest["config"] |= blobs.add(config)
     index["manifests"][0] |= blobs.add(manifest)
-    # By these names Podman and containerd load it.
-    names = {"org.opencontainers.image.ref.name": VERSION, "io.containerd.image.name": f"docker.io/library/{NAME}"}
+    names = {"org.opencontainers.image.ref.name": VERSION}  # Podman's tag for it
     platform = {"os": config["os"], "architecture": config["architecture"]}
     index["manifests"][0] |= {"annotations": names, "platform": platform}
     layers = [blob_path(layer["digest"]) for layer in manifest["layers"]]

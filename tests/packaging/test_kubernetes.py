@@ -60,7 +60,7 @@ def test_services_lead_to_the_replicas(name: str) -> None:
 
 
 def test_the_image_is_this_version() -> None:
-    assert container()["image"] == f"ghcr.io/smtpmock/smtpmock:{VERSION}"
+    assert container()["image"] == f"smtpmock/smtpmock:{VERSION}"
 
 
 def test_unprivileged() -> None:
