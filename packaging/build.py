@@ -1,4 +1,7 @@
-"""Builds ``dist/smtpmock`` with its folder, and the archive that a release carries.
+"""Builds the program with its folder, and the archive that a release carries: ``build.py [FOLDER]``.
+
+The program goes into FOLDER, by default ``dist``; the archive goes into ``dist``, beside those of other platforms.
+What it is built from is what git says, or else the variable SOURCE_COMMIT.
 
 Two builds of one commit on one platform, with the same Python and PyInstaller, are the same byte for
 byte: times come from SOURCE_DATE_EPOCH, or else from the commit; names are sorted; hashing is fixed.
@@ -21,19 +24,20 @@ import linux
 
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
-FILES = DIST / "smtpmock-files"
 STAMP = ROOT / "build" / "stamp"
+PROGRAM = "smtpmock.exe" if sys.platform == "win32" else "smtpmock"
 PROCESSORS = {"amd64": "x86_64", "x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 
 
 def main() -> None:
     if sys.platform == "linux" and (obstacle := linux.obstacle()):
         sys.exit(obstacle)
+    folder = Path(*sys.argv[1:2]).absolute() if sys.argv[1:] else DIST
     epoch = os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--format=%ct") or "0"
     write_stamp(int(epoch))
-    freeze(epoch)
-    made = archive(int(epoch))
-    size = sum(path.stat().st_size for path in program_files())
+    freeze(folder, epoch)
+    made = archive(folder, int(epoch))
+    size = sum(path.stat().st_size for path in program_files(folder))
     sys.stdout.write(f"dist/{made.name}: {made.stat().st_size / 1e6:.1f} MB; unpacked: {size / 1e6:.1f} MB\n")
 
 
@@ -60,10 +64,11 @@ def commit() -> str:
     return checked_out + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
-def freeze(epoch: str) -> None:
-    shutil.rmtree(DIST, ignore_errors=True)
+def freeze(folder: Path, epoch: str) -> None:
+    shutil.rmtree(folder / "smtpmock-files", ignore_errors=True)
     work = ROOT / "build" / "pyinstaller"
-    arguments = ["--noconfirm", "--clean", "--log-level=WARN", f"--distpath={DIST}", f"--workpath={work}"]
+    level = os.environ.get("PYI_LOG_LEVEL", "WARN")
+    arguments = ["--noconfirm", "--clean", f"--log-level={level}", f"--distpath={folder}", f"--workpath={work}"]
     subprocess.run(
         [sys.executable, "-m", "PyInstaller", *arguments, ROOT / "packaging" / "smtpmock.spec"],
         cwd=ROOT,
@@ -75,34 +80,36 @@ def freeze(epoch: str) -> None:
         },
         check=True,
     )
-    put_in_place(DIST / "collected")
+    put_in_place(folder / "collected", folder)
 
 
-def put_in_place(collected: Path) -> None:
+def put_in_place(collected: Path, folder: Path) -> None:
     """The program and its folder go beside each other."""
     if sys.platform == "linux":
-        collected.rename(FILES)
-        linux.complete(DIST / "smtpmock", FILES)
+        collected.rename(folder / "smtpmock-files")
+        linux.complete(folder / "smtpmock", folder / "smtpmock-files")
     else:
         for path in sorted(collected.iterdir()):
-            path.rename(DIST / path.name)
+            path.replace(folder / path.name)
         collected.rmdir()
 
 
-def program_files() -> list[Path]:
-    return sorted(path for path in DIST.rglob("*") if path.is_file() and not path.name.startswith("smtpmock_"))
+def program_files(folder: Path) -> list[Path]:
+    """The program and what is in its folder, and nothing else that ``folder`` may hold."""
+    inside = (path for path in (folder / "smtpmock-files").rglob("*") if path.is_file())
+    return sorted([folder / PROGRAM, *inside])
 
 
-def archive(epoch: int) -> Path:
+def archive(folder: Path, epoch: int) -> Path:
     """The archive for this platform, by the name that script/download.sh asks for."""
+    DIST.mkdir(exist_ok=True)
     processor = PROCESSORS.get(platform.machine().lower(), platform.machine())
     stem = DIST / f"smtpmock_{platform.system()}_{processor}"
-    return zip_archive(stem, epoch) if sys.platform == "win32" else tar_archive(stem, epoch)
+    return (zip_archive if sys.platform == "win32" else tar_archive)(stem, folder, epoch)
 
 
-def tar_archive(stem: Path, epoch: int) -> Path:
+def tar_archive(stem: Path, folder: Path, epoch: int) -> Path:
     made = stem.with_name(stem.name + ".tar.gz")
-    files = program_files()
 
     def neutral(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = 0
@@ -116,18 +123,17 @@ def tar_archive(stem: Path, epoch: int) -> Path:
         gzip.GzipFile("", "wb", 9, raw, mtime=epoch) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
-        for path in files:
-            tar.add(path, path.relative_to(DIST).as_posix(), filter=neutral)
+        for path in program_files(folder):
+            tar.add(path, path.relative_to(folder).as_posix(), filter=neutral)
     return made
 
 
-def zip_archive(stem: Path, epoch: int) -> Path:
+def zip_archive(stem: Path, folder: Path, epoch: int) -> Path:
     made = stem.with_name(stem.name + ".zip")
-    files = program_files()
     stamp = time.gmtime(max(epoch, 315532800))[:6]  # a zip knows no time before 1980
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
-        for path in files:
-            entry = zipfile.ZipInfo(path.relative_to(DIST).as_posix(), stamp)
+        for path in program_files(folder):
+            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), stamp)
             entry.compress_type = zipfile.ZIP_DEFLATED
             packed.writestr(entry, path.read_bytes())
     return made

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from tests.helpers import ROOT
 
+from .archives import own_archive
+
 DIST = ROOT / "dist"
 NAME = "smtpmock.exe" if sys.platform == "win32" else "smtpmock"
 BUILD_LIMIT = 480.0
@@ -45,9 +47,14 @@ def want_of_launcher() -> str:
 
 def outdated() -> str:
     """Why ``dist/`` has to be built anew, or nothing."""
-    made = [path for path in (DIST / NAME, *DIST.glob("smtpmock_*")) if path.exists()]
-    if len(made) < 2:
+    made = (DIST / NAME, DIST / own_archive())
+    if not all(path.exists() for path in made):
         return "dist/ has no program, or no archive"
+    return older_than_sources(*made)
+
+
+def older_than_sources(*made: Path) -> str:
+    """Why what was made has to be made anew, or nothing."""
     packaging = (path for path in (ROOT / "packaging").iterdir() if path.is_file())
     sources = [*(ROOT / "smtpmock_cli").rglob("*.py"), *packaging, ROOT / "pyproject.toml"]
     newest = max(sources, key=modified)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from . import building
+from .archives import own_archive
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,16 @@ def program(request: pytest.FixtureRequest) -> Path:
         except building.BuildError as error:
             pytest.fail(str(error), pytrace=False)
     return building.DIST / building.NAME
+
+
+@pytest.fixture
+def archive(program: Path) -> Path:
+    """The program's archive, beside it or in ``dist/``."""
+    name = own_archive()
+    made = [path for folder in (program.resolve().parent, building.DIST) if (path := folder / name).is_file()]
+    if not made and "SMTPMOCK_PROGRAM" in os.environ:
+        pytest.skip(f"{name} is not beside the program that SMTPMOCK_PROGRAM names")
+    return made[0]
 
 
 @pytest.fixture

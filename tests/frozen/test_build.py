@@ -9,8 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,26 +17,20 @@ import pytest
 from tests.helpers import PATIENCE, ROOT
 
 from . import building
+from .archives import unpack
 from .processes import assert_serves, run
 
 ARCHIVE_LIMIT, FOLDER_LIMIT = 14_000_000, 40_000_000
 """Bytes."""
-NEEDLESS = re.compile(r"(lib)?(bz2|lzma|zstd|ffi)|_(bz2|lzma|zstd|ctypes)")
-"""Compression and foreign functions, by the names of their files."""
+NEEDLESS = re.compile(r"(lib)?(bz2|lzma|zstd)|_(bz2|lzma|zstd)")
+"""Compression, by the names of its files."""
+FOREIGN_FUNCTIONS = re.compile(r"(lib)?ffi|_ctypes")
+"""On Windows alone, where each start needs them for the console."""
 
 
 @pytest.fixture
 def folder(program: Path) -> Path:
     return program.resolve().with_name("smtpmock-files")
-
-
-@pytest.fixture
-def archive(program: Path) -> Path:
-    made = list(program.resolve().parent.glob("smtpmock_*"))
-    if not made and "SMTPMOCK_PROGRAM" in os.environ:
-        pytest.skip("no archive beside the program that SMTPMOCK_PROGRAM names")
-    (only,) = made
-    return only
 
 
 def test_the_program_and_its_folder_are_small(program: Path, folder: Path) -> None:
@@ -51,24 +43,18 @@ def test_the_archive_is_small(archive: Path) -> None:
     assert archive.stat().st_size <= ARCHIVE_LIMIT
 
 
-def test_nothing_is_in_it_that_is_not_needed(folder: Path) -> None:
-    assert [path.name for path in folder.rglob("*") if path.is_file() and NEEDLESS.match(path.name)] == []
+def test_nothing_is_in_it_that_is_not_needed(program: Path, folder: Path) -> None:
+    names = [path.name for path in folder.rglob("*") if path.is_file()]
+    assert [name for name in names if NEEDLESS.match(name)] == []
+    assert any(map(FOREIGN_FUNCTIONS.match, names)) == (program.suffix == ".exe")
 
 
 def test_what_is_unpacked_elsewhere_runs(program: Path, archive: Path, tmp_path: Path) -> None:
     assert re.fullmatch(r"smtpmock_(Linux|Darwin|Windows)_(x86_64|arm64)\.(tar\.gz|zip)", archive.name)
-    if archive.suffix == ".zip":
-        with zipfile.ZipFile(archive) as packed:
-            packed.extractall(tmp_path)
-    else:
-        with tarfile.open(archive) as packed_tar:
-            # Not as an argument, which Python before 3.11.4 does not know.
-            packed_tar.extraction_filter = getattr(tarfile, "data_filter", None)
-            packed_tar.extractall(tmp_path)
+    unpack(archive, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([program.name, "smtpmock-files"])
-    expected = checksums(program.resolve().parent)
-    del expected[archive.name]
-    assert checksums(tmp_path) == expected
+    whole = checksums(program.resolve().parent)
+    assert checksums(tmp_path) == {name: sums for name, sums in whole.items() if not name.startswith("smtpmock_")}
     assert_serves(tmp_path / program.name)
     assert run(tmp_path / program.name, "-v").stdout == run(program, "-v").stdout
 

@@ -75,6 +75,19 @@ def test_steps(path: Path) -> None:
         passes(tool("shellcheck"), "-x", "-s", "bash", "-", text=script)
 
 
+def test_a_release_first_of_all_starts_the_program_of_each_archive() -> None:
+    jobs = YAML(typ="safe").load(ROOT / ".github/workflows/release.yml")["jobs"]
+    steps = [step["run"] for step in jobs["build"]["steps"] if "run" in step]
+    after_build = steps[steps.index("script/build") + 1]
+    assert after_build.endswith("pytest tests/frozen/test_all_archives.py\n")
+    assert jobs["checksums"]["needs"] == "build"
+    assert not any("if" in step for step in jobs["build"]["steps"] if step.get("run") == after_build)
+
+
+def test_the_frozen_tests_begin_with_it() -> None:
+    assert min(path.name for path in (ROOT / "tests/frozen").glob("test_*.py")) == "test_all_archives.py"
+
+
 def test_nobody_sets_a_secret() -> None:
     for path in WORKFLOWS + ACTIONS:
         assert "secrets." not in path.read_text("utf-8")
