@@ -147,7 +147,8 @@ def alone() -> Iterator[None]:
 
 def pins() -> str:
     """What everything is made from; as long as it stays, nothing has to be made again."""
-    return hashlib.sha256(Path(__file__).read_bytes() + REQUIREMENTS.read_bytes()).hexdigest() + "\n"
+    own = repr((CPYTHON, CPYTHON_SHA256, PYTHON_VERSION, LEFT_OUT))
+    return hashlib.sha256(own.encode() + REQUIREMENTS.read_bytes()).hexdigest() + "\n"
 
 
 def make_prefix() -> None:

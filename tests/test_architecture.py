@@ -41,7 +41,7 @@ LAYERS = (
     ("net/smtp",),
     ("net/tls",),
     ("net/connection", "net/listener", "net/signals"),
-    ("net/__init__", "net/loop", "net/address"),
+    ("net/__init__", "net/loop", "net/address", "net/console"),
     ("net/select_limit",),
     ("smtp/esmtp",),
     ("smtp/security",),

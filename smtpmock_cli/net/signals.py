@@ -1,6 +1,7 @@
 """SIGINT, SIGQUIT and SIGTERM on the loop: the interpreter writes their numbers to the wake-up fd.
 
-The command ignores what go-smtp-mock ignores; an embedded server leaves the other signals to its program.
+What a Windows console has besides Ctrl+C comes from console.py and means the same. The command ignores what
+go-smtp-mock ignores; an embedded server leaves the other signals to its program.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 
 from .loop import Loop
@@ -46,13 +47,24 @@ def stop_signals(
     if not restored:
         _ignore_others()
     try:
-        yield
+        with _console_events(loop, callback, on_error, restored=restored):
+            yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler if restored else signal.SIG_IGN)
         if sys.platform != "win32" and restored and blocked:
             signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
         signal.set_wakeup_fd(wakeup_fd)
+
+
+def _console_events(
+    loop: Loop, callback: Callable[[], None], on_error: Callable[[Exception], None], *, restored: bool
+) -> AbstractContextManager[None]:
+    if sys.platform == "win32":
+        from .console import console_events  # only here: no other system has such
+
+        return console_events(lambda: loop.call_from_thread(callback, on_error), restored=restored)
+    return nullcontext()
 
 
 def _ignore_others() -> None:
