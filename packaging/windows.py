@@ -135,13 +135,12 @@ def make() -> None:
 @contextmanager
 def alone() -> Iterator[None]:
     """One at a time: a second one finds what the first has made."""
-    if sys.platform == "win32":
-        raise WineError("this is Windows: its own Python does it")
-    import fcntl  # only here: Windows has none
-
     HOME.mkdir(parents=True, exist_ok=True)
     with (HOME / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if sys.platform != "win32":  # which has no need of Wine
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 import socket
 import struct
 import subprocess
@@ -26,6 +28,7 @@ from smtpmock_cli.smtp import events
 from smtpmock_cli.smtp.rules import Rules, Script
 from smtpmock_cli.smtp.session import Session
 from smtpmock_cli.smtp.table import CommandTable
+from tests.console import CTRL_BREAK, CTRL_C, send_event
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = (sys.executable, "-m", "smtpmock_cli")
@@ -243,13 +246,50 @@ def free_port() -> int:
         return port
 
 
+def popen(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """A process whose output goes into pipes with room for what a test leaves unread."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    # Of Linux's own, which hold 64 KB. Windows' hold 4 KB, then the program waits in the middle of a line.
+    pipes = {name: roomy_pipe() for name in ("stdout", "stderr") if is_windows and options[name] == subprocess.PIPE}
+    try:
+        ends: dict[str, Any] = options | {name: writing for name, (_, writing) in pipes.items()}
+        process: subprocess.Popen[bytes] = subprocess.Popen(command, cwd=ROOT, **ends)
+    finally:
+        for _, writing in pipes.values():
+            os.close(writing)
+    for name, (reading, _) in pipes.items():
+        setattr(process, name, os.fdopen(reading, "rb"))
+    return process
+
+
+is_windows = os.name == "nt"
+
+
+if sys.platform == "win32":
+    import _winapi
+    import msvcrt
+
+    def roomy_pipe() -> tuple[int, int]:
+        """A pipe's ends for reading and writing."""
+        reading, writing = _winapi.CreatePipe(None, ROOM)
+        return msvcrt.open_osfhandle(reading, 0), msvcrt.open_osfhandle(writing, 0)
+
+else:
+
+    def roomy_pipe() -> tuple[int, int]:
+        return os.pipe()
+
+
+ROOM = 256 * 1024
+"""Bytes."""
+
+
 class Daemon:
     """The program as a process, listening; its log is on unless told otherwise."""
 
     def __init__(self, *flags: str, program: Sequence[str] = PROGRAM, port: int = 0, **options: Any) -> None:
         self.port = port or free_port()
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process = subprocess.Popen([*program, f"-port={self.port}", "-log", *flags], cwd=ROOT, **(pipes | options))
+        self.process = popen([*program, f"-port={self.port}", "-log", *flags], **options)
 
     def wait_until_listening(self) -> None:
         """Return once the log says so."""
@@ -261,7 +301,11 @@ class Daemon:
         return Client(self.port)
 
     def signal(self, number: int) -> None:
-        self.process.send_signal(number)
+        """Send it a signal; on Windows, which has none, the event of its console that stands for it."""
+        if is_windows:
+            send_event(self.process, CTRL_C if number == signal.SIGINT else CTRL_BREAK)
+        else:
+            self.process.send_signal(number)
 
     def finish(self) -> tuple[int, list[str], list[str]]:
         """Exit code, and the lines of stdout and stderr that nobody read yet."""

@@ -167,7 +167,6 @@ def test_usage_lists_every_flag_in_eighty_columns() -> None:
     assert len(re.findall(r"\(default\s", usage)) == len(shown) - 2
 
 
-@posix
 @pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_a_signal_stops_an_idle_server_at_once(number: int) -> None:
     with daemon() as running:
@@ -186,7 +185,6 @@ def test_a_signal_ignored_by_the_parent_still_stops(number: int) -> None:
         assert running.finish()[0] == 0
 
 
-@posix
 def test_a_session_ends_after_the_reply_it_owes() -> None:
     with daemon("-responseDelayHelo=1", "-shutdownTimeout=10") as running, running.client() as client:
         client.send(HELO + b"NOOP\r\n")
@@ -198,7 +196,6 @@ def test_a_session_ends_after_the_reply_it_owes() -> None:
         assert (code, out[-1]) == (0, STOPPED)
 
 
-@posix
 def test_a_session_in_its_body_may_finish_it() -> None:
     with daemon("-shutdownTimeout=10") as running, running.client() as client:
         client.envelope()
@@ -210,7 +207,6 @@ def test_a_session_in_its_body_may_finish_it() -> None:
         assert running.finish()[0] == 0
 
 
-@posix
 def test_an_idle_session_may_go_on_for_one_command() -> None:
     with daemon("-shutdownTimeout=10") as running, running.client() as client:
         running.signal(signal.SIGTERM)
@@ -226,7 +222,6 @@ def test_an_idle_session_may_go_on_for_one_command() -> None:
 NOOP_LOG = ["INFO: SMTP request: NOOP", "INFO: SMTP response: 250 Ok", "INFO: SMTP session finished"]
 
 
-@posix
 def test_an_idle_session_is_cut_at_the_shutdown_timeout() -> None:
     with daemon("-shutdownTimeout=1") as running, running.client() as client:
         running.signal(signal.SIGTERM)
@@ -236,7 +231,6 @@ def test_an_idle_session_is_cut_at_the_shutdown_timeout() -> None:
         assert out[-3:] == [SHUTDOWN, "INFO: SMTP session finished", FORCED]
 
 
-@posix
 def test_a_second_signal_cuts_at_once() -> None:
     with daemon("-shutdownTimeout=3600") as running, running.client() as client:
         running.signal(signal.SIGTERM)
@@ -295,7 +289,6 @@ def test_lines_are_out_when_they_are_written() -> None:
         wait_for_line(running, "SMTP response: 250 Ok")
 
 
-@posix
 def test_a_closed_stdout_ends_logging_but_not_serving() -> None:
     with daemon() as running:
         assert running.process.stdout is not None

@@ -14,6 +14,9 @@ import pytest
 from smtpmock_cli.log import Log
 from smtpmock_cli.log_sink import WholeLines
 
+BINARY = getattr(os, "O_BINARY", 0)
+"""Without it, Windows makes CR LF of each LF."""
+
 
 class Disk:
     """A file that takes so many bytes, and then fails.
@@ -26,7 +29,7 @@ class Disk:
         self.room = 10**9
         self.meanwhile: Callable[[], object] = lambda: None
         self._error = error
-        self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else 0))
+        self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | BINARY | (os.O_APPEND if append else 0))
         self.whole = WholeLines()
 
     def write(self, data: memoryview) -> int:
@@ -67,7 +70,7 @@ def test_of_what_does_not_fit_nothing_stays(tmp_path: Path, error: int, append: 
 @pytest.mark.parametrize("again", [0, 1, 3])
 def test_behind_which_others_have_written_is_fenced_off(tmp_path: Path, again: int) -> None:
     disk = Disk(tmp_path / "file")
-    other = os.open(disk.path, os.O_WRONLY | os.O_APPEND)
+    other = os.open(disk.path, os.O_WRONLY | os.O_APPEND | BINARY)
     disk.meanwhile = lambda: os.write(other, b"theirs\n")
     assert disk.append(b"one\n", room=2) == 1
     disk.meanwhile = lambda: None

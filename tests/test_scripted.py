@@ -301,7 +301,6 @@ def test_a_stop_waits_for_a_decision_and_the_reply_that_is_owed() -> None:
     assert message.noop
 
 
-@posix
 def test_a_second_signal_cuts_a_decision(tmp_path: Path) -> None:
     rules = "".join(f"[[rule]]\non = 'noop'\ndelay = 1\nmatch = '{rule.match}'\n" for rule in slow_rules(5000))
     kept, port = tmp_path / "messages.jsonl", free_port()

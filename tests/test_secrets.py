@@ -13,7 +13,7 @@ import pytest
 from smtpmock_cli import Configuration, Rule, Server
 from tests.control.web import ask
 from tests.helpers import HELO, PATIENCE, TRANSACTION, Client, daemon
-from tests.test_cli import posix, run
+from tests.test_cli import run
 
 PASSWORD = "correct-horse"
 USER = base64.b64encode(b"joe")
@@ -33,7 +33,6 @@ def log_in_twice(client: Client) -> None:
     assert client.ask(b"AUTH PLAIN " + PLAIN + b"\r\n").startswith("235 ")
 
 
-@posix
 def test_log_and_files(tmp_path: Path) -> None:
     path = tmp_path / "messages.jsonl"
     with daemon(f"-authUsers=joe:{PASSWORD}", f"-messagesFile={path}", "-authRequired") as running:
@@ -115,7 +114,6 @@ def test_the_environment(value: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
 
 
-@posix
 def test_a_server_that_has_its_users_from_the_environment(tmp_path: Path) -> None:
     path = tmp_path / "messages.jsonl"
     users = {"SMTPMOCK_AUTH_USERS": f"joe:{PASSWORD}", "SMTPMOCK_MESSAGES_FILE": str(path)}

@@ -13,6 +13,7 @@ that takes something out is always tested so, and what it took goes back where t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator
 from email.utils import formatdate
 from enum import Enum
@@ -150,7 +151,7 @@ class HttpProtocol:
         self._input_ended = True
         if self._phase in (IDLE, READING):
             self._read()
-        elif self._phase is PREPARING or self._cancel is not None:
+        elif self._is_awaited:
             self._test_client()
             self._connection.call_later(RESET_TIME, self._cut_if_reset)
 
@@ -391,9 +392,16 @@ class HttpProtocol:
             self._phase = SENDING
             self._schedule()
 
+    @property
+    def _is_awaited(self) -> bool:
+        """Whether a request has come, and nothing of its answer is made yet."""
+        return self._phase is PREPARING or self._cancel is not None
+
     def _cut_if_reset(self) -> None:
         if self._connection.is_reset:
             self.abort()
+        elif sys.platform == "win32" and self._is_awaited:
+            self._test_client()  # it fails if the first part has met a reset
 
     def _is_enough(self) -> bool:
         return sum(map(len, self._made)) >= PIECE

@@ -138,7 +138,10 @@ class Connection:
 
     @property
     def is_reset(self) -> bool:
-        """Whether the peer has answered what was sent with a reset, which nothing else tells once its input ended."""
+        """Whether the peer has answered what was sent with a reset, which nothing else tells once its input ended.
+
+        Not on Windows: there, only the next :meth:`send` fails.
+        """
         return self._phase is _CLOSED or self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
     def start(self) -> None:

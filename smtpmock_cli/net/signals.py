@@ -60,11 +60,12 @@ def stop_signals(
 def _console_events(
     loop: Loop, callback: Callable[[], None], on_error: Callable[[Exception], None], *, restored: bool
 ) -> AbstractContextManager[None]:
+    events: AbstractContextManager[None] = nullcontext()
     if sys.platform == "win32":
         from .console import console_events  # only here: no other system has such
 
-        return console_events(lambda: loop.call_from_thread(callback, on_error), restored=restored)
-    return nullcontext()
+        events = console_events(lambda: loop.call_from_thread(callback, on_error), restored=restored)
+    return events
 
 
 def _ignore_others() -> None:

@@ -12,14 +12,12 @@ from smtpmock_cli import Configuration, Server
 from tests.certificates import Certificate
 from tests.helpers import Client, Daemon, daemon
 from tests.net.test_tls import secure
-from tests.test_cli import FORCED, SHUTDOWN, STOPPED, posix, wait_for_line
+from tests.test_cli import FORCED, SHUTDOWN, STOPPED, wait_for_line
 
 from . import phases
 from .observed import Reader, observed, send_until_not_read_from, wait_for_exit
 from .phases import BODY, COMMAND, DELAY, HANDSHAKE, NOTHING, PHASES, RESPONSE, Phase, at_hand, reached
 from .test_signals import LONG, SOON
-
-pytestmark = posix
 
 GOODBYE = b"421 Service not available, closing transmission channel\r\n"
 CODED_GOODBYE = GOODBYE.replace(b"421 ", b"421 4.3.2 ")

@@ -36,8 +36,6 @@ from .observed import (
 )
 from .phases import PHASES, Phase, at_hand, reached
 
-pytestmark = posix
-
 LONG = 60
 """Seconds of a delay, and of a patience, that a stop must not wait for."""
 
@@ -190,6 +188,7 @@ def test_a_signal_after_the_stop_changes_nothing() -> None:
         assert_heeds_one_signal(running)
 
 
+@posix
 def test_a_signal_blocked_by_the_parent_still_stops() -> None:
     """A signal mask is inherited, and the reference unblocks what it listens to."""
     with daemon(preexec_fn=lambda: unix.signal.pthread_sigmask(unix.signal.SIG_BLOCK, [signal.SIGTERM])) as running:
@@ -207,6 +206,7 @@ HARMLESS += numbers("CHLD", "CONT", "URG", "WINCH")
 HARMLESS += range(35, 65) if sys.platform == "linux" else ()
 
 
+@posix
 def test_a_signal_that_means_nothing_is_ignored() -> None:
     with daemon() as running, running.client() as client:
         for number in HARMLESS:
@@ -221,6 +221,7 @@ DEADLY = numbers("HUP", "KILL", "ABRT", "BUS", "FPE", "ILL", "SEGV", "STKFLT", "
 DEADLY += (32, 34) if sys.platform == "linux" else ()
 
 
+@posix
 @pytest.mark.parametrize("number", DEADLY)
 def test_a_deadly_signal_is_deadly(number: int) -> None:
     with daemon() as running:
@@ -228,6 +229,7 @@ def test_a_deadly_signal_is_deadly(number: int) -> None:
         assert wait_for_exit(running) == -number
 
 
+@posix
 def test_sighup_ignored_by_the_parent_stays_ignored() -> None:
     """As nohup has it."""
     with daemon(preexec_fn=lambda: signal.signal(unix.signal.SIGHUP, signal.SIG_IGN)) as running:
@@ -243,6 +245,7 @@ Server(Configuration(port_number=port, log_to_stdout=True, log_server_activity=T
 """
 
 
+@posix
 @pytest.mark.parametrize("number", numbers("USR1", "ALRM"))
 def test_a_program_with_a_server_in_it_keeps_its_signals(number: int) -> None:
     with daemon(program=(sys.executable, "-c", EMBEDDED)) as running:
@@ -297,6 +300,7 @@ def test_sigterm_while_nobody_reads_the_answer_of_a_long_poll() -> None:
             running.signal(signal.SIGTERM)
 
 
+@posix
 @pytest.mark.parametrize(
     "signals", [(), (signal.SIGTERM,), (signal.SIGTERM, signal.SIGINT)], ids=["no signal", "a signal", "two signals"]
 )

@@ -53,7 +53,7 @@ def starttls(client: Client, certificate: Certificate, behind: bytes = b"") -> N
 
 def beneath(client: Client) -> socket.socket:
     """The client's socket without its TLS."""
-    raw = socket.socket(fileno=os.dup(client.sock.fileno()))
+    raw = socket.socket(fileno=socket.dup(client.sock.fileno()))
     raw.settimeout(PATIENCE)
     return raw
 
@@ -319,7 +319,6 @@ def test_a_stop_amid_a_handshake(certificate: Certificate) -> None:
     assert len(server.messages()) == 1
 
 
-@posix
 def test_a_signal_amid_a_handshake(certificate: Certificate) -> None:
     with daemon(f"-tlsCert={certificate.both}", "-shutdownTimeout=1") as running, running.client() as client:
         client.ask(b"STARTTLS\r\n")
@@ -435,8 +434,8 @@ def pem_files(certificate: Certificate, tmp_path: Path) -> Path:
         ("garbage.pem", "", "garbage.pem: is no pem"),
         ("cert.pem", "other.pem", "cert.pem and .*other.pem: key values mismatch"),
         ("cert.pem", "locked.pem", "cert.pem and .*locked.pem: the private key has a password"),
-        (".", "", ": is a directory"),
-        ("a\0b", "", "a\0b: embedded null byte"),
+        (".", "", ": (is a directory|permission denied)"),  # the latter on Windows
+        ("a\0b", "", "a\0b: embedded null (byte|character)"),
     ],
 )
 def test_certificates_of_no_use(pem_files: Path, cert: str, key: str, told: str) -> None:

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.console import CLOSE, CTRL_BREAK, CTRL_C, EVENTS, children, send_event
 from tests.helpers import HELO, PATIENCE, PROGRAM, ROOT, TRANSACTION, daemon, free_port
 from tests.test_cli import FORCED, SHUTDOWN, STOPPED, wait_for_line
-
-from .console import CLOSE, CTRL_BREAK, CTRL_C, EVENTS, children, send_event
 
 pytestmark = pytest.mark.skipif(os.name != "nt", reason="no other system has such consoles; signals have tests there")
 
