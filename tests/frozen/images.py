@@ -140,10 +140,8 @@ class Running:
         assert process.stdout is not None
         self._process = process
         self.first_line = process.stdout.readline().decode()
-        (first,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        self.pid = int(first)
-        """That of process 1, out here."""
-        self.root = Path(f"/proc/{first}/root")
+        self.pid = process_1(process)
+        self.root = Path(f"/proc/{self.pid}/root")
 
     def status(self) -> dict[str, str]:
         """Process 1's, as proc(5) describes it."""
@@ -161,6 +159,12 @@ class Running:
         os.kill(self.pid, number)
         out, err = self._process.communicate(timeout=PATIENCE)
         return self._process.returncode, log_texts(out), log_texts(err)
+
+
+def process_1(container: subprocess.Popen[bytes]) -> int:
+    """The number, out here, of the first process in a container that has begun."""
+    (first,) = Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text().split()
+    return int(first)
 
 
 @contextmanager

@@ -25,10 +25,11 @@ import pytest
 
 from smtpmock_cli.version import VERSION
 from tests.helpers import PATIENCE, ROOT, Client
+from tests.packaging import manifests
 from tests.test_cli import SHUTDOWN, STOPPED
 
 from . import building, chroots
-from .images import Container, Image, own_network
+from .images import Container, Image, own_network, process_1
 
 SMTP_PORT, HTTP_PORT = 2525, 8025
 BODY = "Subject: hi\r\n\r\nHello\r\n"
@@ -308,3 +309,31 @@ def test_tls_by_a_certificate_of_its_own_on_a_read_only_root(container: Containe
             client.starttls(context=context)
             assert client.sendmail("a@example.com", ["b@example.com"], BODY) == {}
         assert [message["tls"] for message in messages()] == ["TLSv1.3"]
+
+
+@needs_buildah
+def test_a_replica_of_packaging_kubernetes(container: Container) -> None:
+    """As a kubelet runs it: probes by the pod's address, and stdout is what its log pipeline reads."""
+    container.is_read_only()
+    variables = container.image.variables | manifests.variables("shop")
+    command = container.command(*container.image.settings["Entrypoint"])
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=variables, stdout=pipe, stderr=pipe) as process:
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while container.check_health().returncode:
+                assert time.monotonic() < deadline
+            for probe in ("readinessProbe", "livenessProbe"):
+                assert answer_code(replica(manifests.container()[probe]["httpGet"]["path"])) == 200
+            send()
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["msg_request"] == BODY
+            for name, code in {"smtpmock": 200, "smtpmock.shop.svc.cluster.local": 200, "smtpmock.test": 403}.items():
+                assert answer_code(replica("/smtpmock/messages", name)) == code, name
+        finally:
+            os.kill(process_1(process), signal.SIGTERM)
+        assert (process.communicate(timeout=PATIENCE), process.returncode) == ((b"", b""), 0)
+
+
+def replica(path: str, name: str = f"127.0.0.1:{HTTP_PORT}") -> urllib.request.Request:
+    return urllib.request.Request(f"http://127.0.0.1:{HTTP_PORT}{path}", headers={"Host": name})

@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from functools import cache
-from typing import Any
 
 import kubernetes_validate
 import pytest
-from ruamel.yaml import YAML
 
 from smtpmock_cli import Configuration
 from smtpmock_cli.control.openapi import document
 from smtpmock_cli.version import VERSION
-from tests.e2e.tools import Tool, ToolMissing, kubectl
-from tests.helpers import PATIENCE, ROOT
 
-FOLDER = ROOT / "packaging/kubernetes"
+from .manifests import container, one, rendered
+
 OLDEST = "1.25"
 """The oldest Kubernetes that is tried; the newest is the newest that the validator knows."""
-
-
-@cache
-def rendered() -> list[dict[str, Any]]:
-    try:
-        tool: Tool = kubectl()
-    except ToolMissing as missing:
-        pytest.skip(str(missing))
-    command = [*tool.argv, "kustomize", str(FOLDER)]
-    done = subprocess.run(command, env=tool.env, capture_output=True, text=True, timeout=PATIENCE)
-    assert (done.returncode, done.stderr) == (0, "")
-    return list(YAML(typ="safe", pure=True).load_all(done.stdout))
-
-
-def one(kind: str, name: str = "smtpmock") -> dict[str, Any]:
-    (found,) = [each for each in rendered() if (each["kind"], each["metadata"]["name"]) == (kind, name)]
-    return found
-
-
-def container() -> dict[str, Any]:
-    (only,) = one("Deployment")["spec"]["template"]["spec"]["containers"]
-    return dict(only)
 
 
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
