@@ -91,7 +91,7 @@ def of_binary(name: Path, source: Path) -> Iterator[Component]:
     else:
         yield of_file(source)
     if linked := LINKED.get(source.name.partition(".")[0]):
-        package, _, paths = of_package(query("--search", linked).partition(":")[0])
+        package, _, paths = of_package(owner(linked))
         yield package or linked, "", paths  # its version is not Debian's
 
 
@@ -114,9 +114,16 @@ def of_file(path: Path) -> Component:
     # A package may have its files by /lib, or by /usr/lib, which are one folder.
     real = os.path.realpath(path)
     for candidate in (str(path), real, real.removeprefix("/usr"), f"/usr{path}"):
-        if package := query("--search", candidate).partition(":")[0]:
+        if package := owner(candidate):
             return of_package(package)
     return path.name, "", []
+
+
+def owner(path: str) -> str:
+    """The package that has a file, or the first that has one by this pattern; or nothing."""
+    lines = query("--search", path).splitlines()
+    # As ``libc6:amd64: PATH``; where a package keeps another from a path of its own, lines say that as well.
+    return next((line.partition(":")[0] for line in lines if not line.startswith("diversion ")), "")
 
 
 def of_package(name: str) -> Component:

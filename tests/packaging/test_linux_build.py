@@ -87,3 +87,16 @@ licenses.write(Path(sys.argv[1]), {"libx.so": [licenses.ours(), licenses.of_file
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("No licence of libx.so is installed")
+
+
+def test_a_file_that_was_diverted_has_its_package(tools: Path) -> None:
+    """As the loader of Debian 13."""
+    (tools / "dpkg-query").unlink()
+    diverted = "diversion by libc6 from: /lib64/ld.so\ndiversion by libc6 to: /lib64/ld.so.usr-is-merged"
+    (tools / "dpkg-query").write_text(f"#!/bin/sh\necho '{diverted}\nlibc6:amd64: /lib64/ld.so'\n")
+    (tools / "dpkg-query").chmod(0o755)
+    code = "import sys; sys.path.insert(0, 'packaging'); import licenses; print(licenses.owner('/lib64/ld.so'))"
+    command = [sys.executable, "-c", code]
+    env = {"PATH": str(tools)}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.stdout, done.stderr) == ("libc6\n", "")
