@@ -23,17 +23,21 @@ def _report(kind, error, traceback):
     os._exit(1)
 
 
-def _decode_this_path():
-    """Have the path decoded as all file names are, though the bootloader asks for strict UTF-8."""
+def _convert_this_path():
+    """Have the path decoded and encoded as all file names are.
+
+    The bootloader decodes it, and Python from 3.12 on encodes it to import an extension, both as strict UTF-8.
+    """
     import codecs
 
     strict, escape = codecs.lookup_error("strict"), codecs.lookup_error("surrogateescape")
 
-    def decode(error):
-        is_this_path = isinstance(error, UnicodeDecodeError) and error.object.startswith(_path)
+    def convert(error):
+        path = {UnicodeDecodeError: _path, UnicodeEncodeError: sys._MEIPASS}.get(type(error))
+        is_this_path = path is not None and error.object.startswith(path)
         return (escape if is_this_path else strict)(error)
 
-    codecs.register_error("strict", decode)
+    codecs.register_error("strict", convert)
 
 
 sys.excepthook = _report
@@ -41,4 +45,4 @@ _path = sys._MEIPASS.encode(sys.getfilesystemencoding(), sys.getfilesystemencode
 try:
     _path.decode()
 except UnicodeDecodeError:
-    _decode_this_path()
+    _convert_this_path()
