@@ -18,6 +18,8 @@ from typing import Any
 from tests.helpers import PATIENCE, ROOT, daemon, free_port
 
 PROCESSORS = {"amd64": "x86_64", "aarch64": "arm64"}
+ELF_PROCESSORS = {b"\x3e\0": "x86_64", b"\xb7\0": "arm64"}
+_ELF_PROCESSOR = slice(18, 20)
 START_LIMIT = 3 * PATIENCE
 """Seconds that a first start may take where another system is emulated."""
 
@@ -27,6 +29,15 @@ def own_archive() -> str:
     machine = platform.machine().lower()
     ending = "zip" if sys.platform == "win32" else "tar.gz"
     return f"smtpmock_{platform.system()}_{PROCESSORS.get(machine, machine)}.{ending}"
+
+
+def archive_of(program: Path) -> str:
+    """The name of a program's archive; Linux may emulate a program for another processor than its own."""
+    with program.open("rb") as opened:
+        head = opened.read(_ELF_PROCESSOR.stop)
+    if not head.startswith(b"\x7fELF"):
+        return own_archive()
+    return f"smtpmock_Linux_{ELF_PROCESSORS[head[_ELF_PROCESSOR]]}.tar.gz"
 
 
 def unpack(archive: Path, folder: Path) -> None:

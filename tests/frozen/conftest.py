@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from . import building
-from .archives import own_archive
+from .archives import archive_of
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +38,7 @@ def program(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def archive(program: Path) -> Path:
     """The program's archive, beside it or in ``dist/``."""
-    name = own_archive()
+    name = archive_of(program)
     made = [path for folder in (program.resolve().parent, building.DIST) if (path := folder / name).is_file()]
     if not made and "SMTPMOCK_PROGRAM" in os.environ:
         pytest.skip(f"{name} is not beside the program that SMTPMOCK_PROGRAM names")

@@ -29,14 +29,12 @@ from tests.packaging import manifests
 from tests.test_cli import SHUTDOWN, STOPPED
 
 from . import building, chroots
+from .archives import archive_of
 from .images import Container, Image, own_network, process_1
 
 SMTP_PORT, HTTP_PORT = 2525, 8025
 BODY = "Subject: hi\r\n\r\nHello\r\n"
 SCRIPT = ROOT / "script/image"
-MACHINE = slice(18, 20)
-"""Of an ELF file: its processor."""
-PROCESSORS = {b"\x3e\0": "x86_64", b"\xb7\0": "arm64"}
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux's archives are made into images")
 needs_buildah = pytest.mark.skipif(
@@ -57,8 +55,7 @@ def run_script(*arguments: str, **variables: str) -> subprocess.CompletedProcess
 @pytest.fixture(scope="module")
 def archive(program: Path) -> Path:
     """The program's, in ``dist/``, from where it gets into the image."""
-    processor = PROCESSORS[program.read_bytes()[MACHINE]]
-    path = building.DIST / f"smtpmock_Linux_{processor}.tar.gz"
+    path = building.DIST / archive_of(program)
     if not path.is_file():
         pytest.skip(f"{path.name} is not in dist/, though SMTPMOCK_PROGRAM names a program for it")
     return path
