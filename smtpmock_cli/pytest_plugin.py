@@ -5,6 +5,7 @@ Invariant: a test run that does not use the fixture imports nothing of the serve
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +66,22 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     server = item.stash.get(_SERVER, None)
     if server is not None and report.when == "call" and report.failed:
-        report.sections.append(("Messages of smtpmock", _told(server.messages())))
+        report.sections.append(("Messages of smtpmock", _printable(_told(server.messages()))))
     return report
+
+
+def _printable(text: str) -> str:
+    """The text in characters that the report's stream can have.
+
+    For one that it can't (on Windows, say, where a pipe has cp1252), pytest would escape everything, line feeds too.
+    """
+    encoding = getattr(sys.__stdout__, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        plain = text.replace("→", "->").replace("…", "...")
+        return plain.encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 def _told(messages: list[Message]) -> str:

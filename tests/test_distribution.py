@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import tarfile
@@ -27,6 +28,8 @@ def run(*argv: str | Path) -> str:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sdist, and the wheel that was built from it."""
+    if importlib.util.find_spec("build.__main__") is None:
+        pytest.skip("build is missing: pip install build")
     folder = tmp_path_factory.mktemp("distribution")
     run(sys.executable, "-m", "build", "--outdir", folder)
     return folder

@@ -99,6 +99,8 @@ def test_a_path_that_cannot_be_written(tmp_path: Path, flag: str, name: str, rea
     path = tmp_path / name
     done = run(f"-{flag}={path}", "-log")
     what = {"messagesFile": "messages file", "portFile": "port file"}[flag]
+    if os.name == "nt" and (flag, name) == ("messagesFile", ""):
+        reason = "permission denied"  # is what Windows says of a folder
     error = f"Failed to write {what} {path}: {reason}"
     assert done.returncode == 1
     first, second = done.stderr.splitlines()

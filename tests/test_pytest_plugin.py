@@ -22,6 +22,11 @@ def send(server, body="Subject: hi\\r\\n\\r\\nHello."):
 """
 
 
+@pytest.fixture(autouse=True)
+def _output_in_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+
+
 def run(pytester: pytest.Pytester, tests: str, *options: str) -> pytest.RunResult:
     """A run in a process of its own, where the plugin comes from the installation, as in a user's project."""
     pytester.makepyfile(SEND + tests)
@@ -111,6 +116,23 @@ def test_it(smtpmock):
             f"  … {33 - LINES_SHOWN} lines more",
         ]
     )
+
+
+def test_a_failure_is_shown_in_lines_where_not_every_character_can_be(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where what a run in CI writes is in cp1252."""
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    result = run(
+        pytester,
+        """
+def test_it(smtpmock):
+    send(smtpmock, "Subject: Gr\\u00fc\\u00dfe \\u4f60\\r\\n\\r\\nHello.".encode())
+    assert False
+""",
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["1 arrived", "  ehlo example.com -> 250 Received", r"  | Subject: Gr\xfc\xdfe \u4f60"])
 
 
 def test_a_failure_shows_rset(pytester: pytest.Pytester) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from smtpmock_cli import Configuration, ConfigurationError, Rule
+from smtpmock_cli.flags import quote
 from smtpmock_cli.rule import KEYS, OCCASIONS, PERS, THENS, rules
 from smtpmock_cli.rules_file import load
 from tests.helpers import PATIENCE, Daemon, configuration
@@ -158,5 +159,5 @@ def test_a_wrong_file_is_told_with_the_rule_and_the_key(tmp_path: Path, text: st
         code, out, err = running.process.wait(PATIENCE), *running.process.communicate()
     first = err.decode().splitlines()[0]
     assert (code, out) == (2, b"")
-    assert first.startswith(f'invalid value "{path}" for flag -rules: ')
+    assert first.startswith(f"invalid value {quote(str(path))} for flag -rules: ")
     assert re.search(error.replace("[", r"\["), first), first

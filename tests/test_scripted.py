@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import select
 import signal
@@ -230,6 +231,7 @@ def test_the_log_names_the_rule(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no /dev/stdin")
 def test_rules_can_come_through_a_pipe(tmp_path: Path) -> None:
     text = "[[rule]]\non = 'noop'\nreply = '451 piped'\n"
     path = tmp_path / "rules.toml"

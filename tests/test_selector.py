@@ -21,6 +21,7 @@ def _not_within_itself(request: pytest.FixtureRequest) -> None:
         pytest.skip("this is a run with select()")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has nothing but select()")
 @pytest.mark.usefixtures("_not_within_itself")
 def test_what_concerns_sockets_passes_with_select() -> None:
     done = subprocess.run(

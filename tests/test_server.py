@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import smtplib
 import socket
 import threading
@@ -274,7 +275,8 @@ def test_a_peer_that_resets_leaves_its_message_and_the_server_running(
         assert logging.wait_for_messages(1, PATIENCE)[0].helo
         deliver(logging)
     output = capfd.readouterr()
-    assert "read: connection reset by peer" in output.err
+    if os.name != "nt":  # where it has words of its own; under Wine, a reset looks like an end
+        assert "read: connection reset by peer" in output.err
     assert output.out.count("SMTP session finished") == 2
 
 
