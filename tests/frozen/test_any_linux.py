@@ -287,6 +287,7 @@ def test_the_process_is_the_one_that_was_started_and_has_its_name(program: Path,
         assert (process / "environ").read_bytes().count(b"\0LD_") == 0
 
 
+@pytest.mark.native
 def test_a_capability_of_its_file_lets_it_have_a_low_port(program: Path) -> None:
     """Of SMTP's own port, 25, too, without being root."""
     if any(shutil.which(tool) is None for tool in ("setcap", "setpriv")) or unix.os.geteuid() != 0:

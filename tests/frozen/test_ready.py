@@ -37,6 +37,7 @@ def test_a_server_and_its_probe_by_one_environment(program: Path, tmp_path: Path
     assert (done.returncode, done.stdout, done.stderr) == (0, f"ready: {url}\n", "")
 
 
+@pytest.mark.native
 @pytest.mark.parametrize("flags", [[], ["-host=::"], ["-tlsCert=CERT", "-tlsMode=implicit"]], ids=str)
 def test_a_greeting(program: Path, flags: list[str], certificate: Certificate) -> None:
     given = [flag.replace("CERT", certificate.both) for flag in flags]
