@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import kubernetes_validate
 import pytest
 
 from smtpmock_cli import Configuration
@@ -12,6 +11,10 @@ from smtpmock_cli.control.openapi import document
 from smtpmock_cli.version import VERSION
 
 from .manifests import container, one, rendered
+
+kubernetes_validate = pytest.importorskip(
+    "kubernetes_validate", reason="kubernetes-validate is missing: pip install it"
+)
 
 OLDEST = "1.25"
 """The oldest Kubernetes that is tried; the newest is the newest that the validator knows."""
