@@ -183,7 +183,7 @@ def test_on_windows_who_comes_when_all_sockets_are_watched_waits(smtp: int, http
 
 def test_on_windows_a_crowd_is_served_as_the_first_leave(stack: ExitStack) -> None:
     running, crowd = standing(stack, platform="win32")
-    crowd.connect(smtp=WINDOWS_CONNECTIONS + 200)
+    crowd.connect(smtp=WINDOWS_CONNECTIONS + 50)
     running.wait_for_error(FULL)
     for client in crowd.smtp:
         assert client.read() == "220 Welcome"
@@ -214,7 +214,7 @@ def test_on_windows_clients_that_take_nothing_count_too(stack: ExitStack) -> Non
     running, crowd = standing(stack, "-responseDelayHelo=1", long_reply, platform="win32")
     crowd.connect(smtp=WINDOWS_CONNECTIONS)
     crowd.greet()
-    slow, blocked = crowd.smtp[:100], crowd.smtp[100:105]
+    slow, blocked = crowd.smtp[:100], crowd.smtp[100:102]
     for client in blocked:
         client.send(b"NOOP\r\n" * 10_000 + b"QUIT\r\n")
     for client in slow:
