@@ -10,11 +10,15 @@ import pytest
 CTRL_C, CTRL_BREAK, CLOSE, LOGOFF, SHUTDOWN = 0, 1, 2, 5, 6
 EVENTS = {"Ctrl+C": CTRL_C, "Ctrl+Break": CTRL_BREAK, "close": CLOSE, "log-off": LOGOFF, "shutdown": SHUTDOWN}
 
+is_wine = False
+"""Whether this is Wine, and not Windows."""
+
 if sys.platform == "win32":
     import ctypes
     from ctypes import wintypes
 
     _kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
+    is_wine = hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
     _kernelbase = ctypes.WinDLL("kernelbase")
     _kernel32.GetProcAddress.argtypes = (wintypes.HMODULE, ctypes.c_char_p)
     _kernel32.GetProcAddress.restype = ctypes.c_void_p

@@ -17,7 +17,6 @@ import pytest
 from smtpmock_cli import Configuration, ConfigurationError, Rule, Server, ServerStateError
 from tests.control.web import ask
 from tests.helpers import BODY, ENVELOPE, HELO, MAIL, PATIENCE, TRANSACTION, Client, daemon, free_port
-from tests.test_cli import posix
 
 BUSY = "451 4.7.1 Try again"
 
@@ -48,27 +47,23 @@ def test_close_without_a_reply() -> None:
     assert (message.msg, message.msg_request, message.msg_response) == (False, BODY, "")
 
 
-@posix
 def test_reset_is_a_reset() -> None:
     with Server(Configuration(rules=[Rule(on="mail", then="reset")])) as server, Client(server.port_number) as client:
         client.ask(HELO)
         client.send(MAIL)
-        with pytest.raises(ConnectionResetError):
-            client.read()
+        assert client.meets_reset()
         assert len(server.wait_for_messages(1, PATIENCE)) == 1
 
 
-@posix
+@pytest.mark.skipif(os.name == "nt", reason="Windows drops what was not read before a reset")
 def test_a_reply_arrives_before_a_reset() -> None:
     rules = [Rule(on="mail", reply=BUSY, then="reset")]
     with Server(Configuration(rules=rules)) as server, Client(server.port_number) as client:
         client.ask(HELO)
         assert client.ask(MAIL) == BUSY
-        with pytest.raises(ConnectionResetError):
-            client.read()
+        assert client.meets_reset()
 
 
-@posix
 def test_reset_in_the_middle_of_a_body() -> None:
     rules = [Rule(on="data", then="reset", after_bytes=1000)]
     with Server(Configuration(rules=rules)) as server, Client(server.port_number) as client:
@@ -76,8 +71,7 @@ def test_reset_in_the_middle_of_a_body() -> None:
         client.send(b"x" * 999)
         assert server.messages() == []
         client.send(b"x")
-        with pytest.raises(ConnectionResetError):
-            client.read()
+        assert client.meets_reset()
         (message,) = server.wait_for_messages(1, PATIENCE)
     assert (message.data, message.msg) == (True, False)
 
