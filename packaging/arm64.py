@@ -12,7 +12,6 @@ machine, too, and fetches the packages for the other. What is left to emulate is
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import platform
@@ -21,9 +20,10 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from lock import alone
 
 import build
 
@@ -53,7 +53,7 @@ PACKAGES = (
     "base-files",
 )
 SHARED_PYTHON = r"~n^libpython3\.[0-9]+$"
-"""What PyInstaller needs of Python besides, as a pattern of apt's, because its name has the version."""
+"""What PyInstaller also needs of Python, as a pattern of apt's, because its name has the version."""
 WHEELS = "manylinux2014_aarch64", *(f"manylinux_2_{minor}_aarch64" for minor in range(17, 37))
 """Those for the glibc of Debian 12, the oldest that has Python 3.11."""
 
@@ -103,7 +103,7 @@ def make() -> None:
     :raises Arm64Error: that failed.
     """
     need_tools()
-    with alone():
+    with alone(HOME):
         register()
         this = Path(__file__).read_text()
         make_once(SYSTEM, make_system, this, sources())
@@ -134,15 +134,6 @@ def call(*command: str | Path, text: str = "") -> str:
         said = f"{done.stdout}{done.stderr}".rstrip()
         raise Arm64Error(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{said}")
     return done.stdout
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """One at a time: a second one finds what the first has made."""
-    HOME.mkdir(parents=True, exist_ok=True)
-    with (HOME / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def register() -> None:

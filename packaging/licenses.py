@@ -37,7 +37,7 @@ def collect(files: Path, binaries: Iterable[Path], system: Mapping[str, Path]) -
     """Write the folder for the frozen program in ``files``, and its launcher.
 
     :param binaries: those in ``files``.
-    :param system: where those come from that are from the system, besides those that PyInstaller has collected.
+    :param system: where those come from that are from the system, except those that PyInstaller has collected.
     """
     collected = json.loads(COLLECTED.read_text("utf-8"))
     sources = {Path(name).name: Path(path) for name, path in collected["binaries"].items()} | dict(system)

@@ -12,16 +12,18 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import os
+import select
 import shutil
 import subprocess
 import sys
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
+
+from lock import alone
 
 ROOT = Path(__file__).parent.parent
 HOME = ROOT / "build" / "windows"
@@ -36,6 +38,9 @@ PYTHON_VERSION = "3.13"
 LEFT_OUT = ("DLLs/_wmi.pyd", "Lib/site-packages/", "Lib/idlelib/", "Lib/turtledemo/", "tcl/", "include/", "libs/")
 """``_wmi`` because Wine lacks what it calls, and platform has another way; the rest because nobody uses it."""
 SITE_PACKAGES = PYTHON / "Lib" / "site-packages"
+
+_QUIET = 0.2
+"""Seconds to wait for bytes before looking whether the program has ended."""
 
 MISSING = "script/tools installs it on Debian and Ubuntu, as does: apt-get install wine wine64"
 
@@ -94,8 +99,9 @@ def piped(command: Sequence[str], env: Mapping[str, str]) -> int:
     with subprocess.Popen(command, cwd=ROOT, env=env, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         assert process.stdin is not None
         process.stdin.close()
+        has_ended = threading.Event()
         streams = ((process.stdout, sys.stdout.buffer), (process.stderr, sys.stderr.buffer))
-        copiers = [threading.Thread(target=copy, args=both, daemon=True) for both in streams]
+        copiers = [threading.Thread(target=copy, args=(*both, has_ended), daemon=True) for both in streams]
         for copier in copiers:
             copier.start()
         try:
@@ -103,17 +109,25 @@ def piped(command: Sequence[str], env: Mapping[str, str]) -> int:
         except BaseException:
             process.kill()
             raise
-        # A child that it left behind may hold the pipes open: what the program itself wrote is there by now.
+        has_ended.set()
         for copier in copiers:
-            copier.join(5.0)
+            copier.join()
     return code
 
 
-def copy(source: BinaryIO, target: BinaryIO) -> None:
-    """All that comes, as it comes."""
-    while data := os.read(source.fileno(), 65536):
-        target.write(data)
-        target.flush()
+def copy(source: BinaryIO, target: BinaryIO, has_ended: threading.Event) -> None:
+    """Pass on what comes, until the program has ended and no more is there."""
+    # Not: until the pipe ends, because Wine's server, or a child that the program left behind, may hold it open.
+    while True:
+        is_last_look = has_ended.is_set()
+        if select.select([source], [], [], _QUIET)[0]:
+            data = os.read(source.fileno(), 65536)
+            if not data:
+                return
+            target.write(data)
+            target.flush()
+        elif is_last_look:
+            return
 
 
 def make() -> None:
@@ -121,7 +135,7 @@ def make() -> None:
 
     :raises WineError: that failed.
     """
-    with alone():
+    with alone(HOME):
         made_from = HOME / "made-from"
         wanted = pins()
         if not made_from.is_file() or made_from.read_text() != wanted:
@@ -130,18 +144,6 @@ def make() -> None:
             make_python()
             made_from.write_text(wanted)
         install_project()
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """One at a time: a second one finds what the first has made."""
-    HOME.mkdir(parents=True, exist_ok=True)
-    with (HOME / "lock").open("w") as lock:
-        if sys.platform != "win32":  # which has no need of Wine
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def pins() -> str:
