@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from statistics import median
 
 from tests.e2e.tools import Tool, ToolMissing, smtp_source
 
 from . import report
-from .processes import Launch, Load, MeasurementError, Peer, free_port, ours, running, send
+from .processes import Launch, Load, MeasurementError, free_port, ours, running, send
 
 MESSAGES = 20_000
 """To each server in each round; a quick run sends a tenth."""
@@ -60,15 +61,11 @@ def _rows(source: Tool, name: str, load: Load, rounds: int) -> list[list[str]]:
 
 
 def _rate(source: Tool, load: Load, count: int) -> float:
-    """Messages per second that so many replicas take together, each from its own generator."""
+    """Messages per second that this many replicas take together, each from its own generator."""
     with ExitStack() as stack, ThreadPoolExecutor(count) as generators:
         peers = [stack.enter_context(running(f"replica {number}", _replica())) for number in range(count)]
         begun = time.perf_counter()
-
-        def run(peer: Peer) -> float:
-            return send(source, load, peer)
-
-        list(generators.map(run, peers))
+        list(generators.map(partial(send, source, load), peers))
         return count * load.messages / (time.perf_counter() - begun)
 
 
