@@ -274,7 +274,7 @@ def has_reader(fd: int, mode: int) -> bool:
 
 
 def _is_writable(fd: int, seconds: float | None) -> bool:
-    """Whether it takes bytes, or fails, within so many seconds; None is as long as it takes."""
+    """Whether it takes bytes, or fails, within this time; None waits as long as it takes."""
     ready: list[tuple[int, int]] = []
     if sys.platform != "win32":
         poll = select.poll()

@@ -64,7 +64,7 @@ class LimitedSelector(selectors.SelectSelector):
         return key
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """What is ready within so many seconds."""
+        """What is ready within ``timeout`` seconds; None waits as long as it takes."""
         try:
             return super().select(timeout)
         except (OSError, ValueError):

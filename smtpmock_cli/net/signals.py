@@ -1,6 +1,6 @@
 """SIGINT, SIGQUIT and SIGTERM on the loop: the interpreter writes their numbers to the wake-up fd.
 
-What a Windows console has besides Ctrl+C comes from console.py and means the same. The command ignores what
+The other events of a Windows console come from console.py and mean the same as Ctrl+C. The command ignores what
 go-smtp-mock ignores; an embedded server leaves the other signals to its program.
 """
 

@@ -54,7 +54,7 @@ def outdated() -> str:
 
 
 def older_than_sources(*made: Path) -> str:
-    """Why what was made has to be made anew, or nothing."""
+    """Why what was made is outdated, or nothing."""
     packaging = (path for path in (ROOT / "packaging").iterdir() if path.is_file())
     sources = [*(ROOT / "smtpmock_cli").rglob("*.py"), *packaging, ROOT / "pyproject.toml"]
     newest = max(sources, key=modified)

@@ -87,7 +87,7 @@ class Container:
         self._mounts = ['mount -t proc proc "$0/proc"', 'mount --rbind /dev "$0/dev"']
 
     def is_read_only(self) -> None:
-        """Make everything so but /tmp, which is a file system of its own."""
+        """Make everything so but /tmp, which is its own file system."""
         self._mounts = [
             'mount --bind "$0" "$0"',
             'mount -o remount,bind,ro "$0"',

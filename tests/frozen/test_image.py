@@ -76,7 +76,7 @@ def image(made: Path) -> Image:
 
 @pytest.fixture
 def container(image: Image, tmp_path: Path) -> Iterator[Container]:
-    """In a network of its own, of which this test is a part: the ports are those that the image says."""
+    """In its own network, of which this test is a part: the ports are those that the image says."""
     if obstacle := chroots.obstacle():
         pytest.skip(obstacle)
     root = tmp_path / "root"
@@ -85,7 +85,7 @@ def container(image: Image, tmp_path: Path) -> Iterator[Container]:
         try:
             stack.enter_context(own_network())
         except OSError as error:
-            pytest.skip(f"a network of its own may not be had here: {error}")
+            pytest.skip(f"no separate network is allowed here: {error}")
         yield Container(image, root)
 
 
