@@ -23,9 +23,8 @@ import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lock import alone
-
 import build
+from lock import alone
 
 assert sys.platform == "linux", "arm64 is emulated on Linux only"
 
